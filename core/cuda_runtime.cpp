@@ -1,0 +1,114 @@
+// The CUDA runtime behind core's table of calls.
+#include "core/cuda_runtime.h"
+
+#include <cuda_runtime_api.h>
+
+#include "core/error.h"
+
+namespace cucina {
+namespace {
+
+void check(cudaError_t status, const char* call) {
+  if (status == cudaSuccess) return;
+  fail(status == cudaErrorMemoryAllocation ? ExitCode::no_resources : ExitCode::run_failed,
+       "{} failed: {} ({})", call, cudaGetErrorString(status), cudaGetErrorName(status));
+}
+
+cudaStream_t as_stream(void* stream) { return static_cast<cudaStream_t>(stream); }
+
+int device_count() {
+  int count = 0;
+  if (cudaGetDeviceCount(&count) != cudaSuccess) {
+    cudaGetLastError();  // an absent driver is an answer, not a failure to remember
+    return 0;
+  }
+  return count;
+}
+
+CudaDeviceInfo device_info(int index) {
+  cudaDeviceProp properties;
+  check(cudaGetDeviceProperties(&properties, index), "cudaGetDeviceProperties");
+  return {.name = properties.name,
+          .major = properties.major,
+          .minor = properties.minor,
+          .multiprocessors = properties.multiProcessorCount,
+          .memory = properties.totalGlobalMem};
+}
+
+int driver_version() {
+  int version = 0;
+  check(cudaDriverGetVersion(&version), "cudaDriverGetVersion");
+  return version;
+}
+
+void* create_stream() {
+  // Freed blocks stay with the pool: giving them to the system at every synchronisation costs more
+  // than it saves.
+  cudaMemPool_t memory_pool = nullptr;
+  int device = 0;
+  check(cudaGetDevice(&device), "cudaGetDevice");
+  check(cudaDeviceGetDefaultMemPool(&memory_pool, device), "cudaDeviceGetDefaultMemPool");
+  std::uint64_t keep = UINT64_MAX;
+  check(cudaMemPoolSetAttribute(memory_pool, cudaMemPoolAttrReleaseThreshold, &keep),
+        "cudaMemPoolSetAttribute");
+  cudaStream_t stream = nullptr;
+  check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+  return stream;
+}
+
+void synchronize(void* stream) {
+  check(cudaStreamSynchronize(as_stream(stream)), "cudaStreamSynchronize");
+}
+
+void* allocate(std::size_t bytes, void* stream) {
+  void* data = nullptr;
+  const cudaError_t status = cudaMallocAsync(&data, bytes, as_stream(stream));
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();  // reported by the caller, with the sizes
+    return nullptr;
+  }
+  check(status, "cudaMallocAsync");
+  return data;
+}
+
+void free_block(void* data, void* stream) { cudaFreeAsync(data, as_stream(stream)); }
+
+void free_and_total(std::size_t* free, std::size_t* total) {
+  check(cudaMemGetInfo(free, total), "cudaMemGetInfo");
+}
+
+void trim() {
+  cudaMemPool_t memory_pool = nullptr;
+  int device = 0;
+  check(cudaGetDevice(&device), "cudaGetDevice");
+  check(cudaDeviceGetDefaultMemPool(&memory_pool, device), "cudaDeviceGetDefaultMemPool");
+  check(cudaMemPoolTrimTo(memory_pool, 0), "cudaMemPoolTrimTo");
+}
+
+void copy(void* to, const void* from, std::size_t bytes, void* stream) {
+  check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, as_stream(stream)), "cudaMemcpyAsync");
+}
+
+void zero(void* data, std::size_t bytes, void* stream) {
+  check(cudaMemsetAsync(data, 0, bytes, as_stream(stream)), "cudaMemsetAsync");
+}
+
+}  // namespace
+
+const CudaRuntime* cuda_runtime() {
+  static const CudaRuntime table{.device_count = device_count,
+                                 .device_info = device_info,
+                                 .runtime_version = CUDART_VERSION,
+                                 .driver_version = driver_version,
+                                 .create_stream = create_stream,
+                                 .synchronize = synchronize,
+                                 .allocate = allocate,
+                                 .free = free_block,
+                                 .free_and_total = free_and_total,
+                                 .trim = trim,
+                                 .copy = copy,
+                                 .zero = zero};
+  return &table;
+}
+
+}  // namespace cucina

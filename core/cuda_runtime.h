@@ -1,0 +1,41 @@
+// The few calls of the CUDA runtime core needs, as a table that is null in a build without CUDA.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+namespace cucina {
+
+struct CudaDeviceInfo {
+  std::string name;
+  int major = 0, minor = 0;  // compute capability
+  int multiprocessors = 0;
+  std::size_t memory = 0;  // bytes
+};
+
+// Every call throws Error naming the CUDA function when it fails.
+struct CudaRuntime {
+  int (*device_count)();  // 0 when there is no driver or no GPU; never throws
+  CudaDeviceInfo (*device_info)(int index);
+  int runtime_version;       // 13000 = 13.0, as compiled
+  int (*driver_version)();   // 0 without a driver
+  void* (*create_stream)();  // non-blocking
+  void (*synchronize)(void* stream);
+  void* (*allocate)(std::size_t bytes, void* stream);  // null when out of memory
+  void (*free)(void* data, void* stream);              // never throws
+  void (*free_and_total)(std::size_t* free, std::size_t* total);
+  void (*trim)();  // gives the pool's unused memory back
+  void (*copy)(void* to, const void* from, std::size_t bytes, void* stream);
+  void (*zero)(void* data, std::size_t bytes, void* stream);
+};
+
+// Null when cucina was built without CUDA.
+const CudaRuntime* cuda_runtime();
+
+// True when this process can compute on a GPU.
+bool cuda_available();
+// Throws Error (exit code 4) saying why there is no GPU to compute on; returns when there is one.
+void require_cuda();
+
+}  // namespace cucina

@@ -1,0 +1,42 @@
+// Streams, and whether there is a GPU at all.
+#include "core/stream.h"
+
+#include "core/cuda_runtime.h"
+#include "core/error.h"
+
+namespace cucina {
+
+bool cuda_available() {
+  static const bool available = cuda_runtime() != nullptr && cuda_runtime()->device_count() > 0;
+  return available;
+}
+
+void require_cuda() {
+  if (cuda_available()) return;
+  if (cuda_runtime() == nullptr) {
+    fail(ExitCode::no_resources,
+         "device cuda: this cucina was built without CUDA; install the CUDA toolkit and build "
+         "again, or use --device cpu");
+  }
+  if (cuda_runtime()->driver_version() == 0) {
+    fail(ExitCode::no_resources,
+         "device cuda: no NVIDIA driver answers on this machine; `cucina doctor` says more, "
+         "--device cpu works without");
+  }
+  fail(ExitCode::no_resources,
+       "device cuda: the NVIDIA driver finds no usable GPU; `cucina doctor` says more, --device "
+       "cpu works without");
+}
+
+Stream Stream::current(Device device) {
+  if (device == Device::cpu) return {};
+  require_cuda();
+  static const Stream cuda(Device::cuda, cuda_runtime()->create_stream());
+  return cuda;
+}
+
+void Stream::synchronize() const {
+  if (device_ == Device::cuda) cuda_runtime()->synchronize(native_);
+}
+
+}  // namespace cucina

@@ -1,0 +1,90 @@
+// Cases: the calls that every driver (agreement, gradients, canaries, schedules, benchmarks) makes
+// of every room.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "core/tensor.h"
+#include "kernels/common/backends.h"
+
+namespace cucina {
+
+// How a driver fills an input before a call.
+enum class Fill : std::uint8_t {
+  uniform,         // [-1, 1]
+  positive,        // [0.5, 1.5]: variances and the like
+  away_from_zero,  // +-[0.25, 1]: no kink of relu within reach of a finite difference
+  distinct,        // all elements differ by at least 1/elements: max pooling has no ties
+  labels,          // i32 in [0, classes)
+};
+
+// One tensor a call reads or writes.
+struct Operand {
+  std::string name;
+  Shape shape;
+  Fill fill = Fill::uniform;
+  std::optional<DType> dtype = std::nullopt;  // nullopt: the dtype the case runs in
+  int classes = 0;                            // for Fill::labels
+};
+
+using Tensors = std::vector<Tensor>;
+
+// One call of one entry of a room's table.
+struct Call {
+  std::string entry;  // "backward_weight"
+  std::vector<Operand> inputs;
+  std::vector<Operand> outputs;
+  bool accumulates = false;  // takes a Write
+  // Runs the entry of that backend; false when it has none for this dtype and device.
+  std::function<bool(Backend, Device, DType, const Tensors& in, const Tensors& out, Write)> run;
+  // Computes inputs that depend on others (a saved mean, an argmax) on the cpu, after filling; may
+  // be empty.
+  std::function<void(Tensors& in)> prepare = {};
+  double flops = 0;
+};
+
+// A call's `run` for an entry: `body(function, in, out, write)` spells out the arguments.
+template <typename Op, typename Function, typename Body>
+auto run_entry(Function Op::*entry, Body body) {
+  return [entry, body](Backend backend, Device device, DType dtype, const Tensors& in,
+                       const Tensors& out, Write write) {
+    const Op* table = Backends<Op>::get().find(backend, device);
+    if (table == nullptr || table->*entry == nullptr || !table->dtypes.contains(dtype))
+      return false;
+    body(table->*entry, in, out, write);
+    return true;
+  };
+}
+
+// One set of shapes and parameters of an op.
+struct Case {
+  std::string name;  // "stride2_pad1_odd": letters, digits and underscores
+  std::vector<Call> calls;
+  // The op through its front door, for the gradient check in f64: a differentiable function of
+  // `inputs`. Empty where the op has no gradient (an optimiser).
+  std::vector<Operand> inputs = {};
+  std::function<Tensor(const Tensors& in)> function = {};
+};
+
+// An op as the drivers see it.
+struct OpEntry {
+  std::string_view name;
+  std::vector<Case> (*cases)();
+  // Does this build have any entry of that backend on that device?
+  bool (*has)(Backend, Device);
+};
+
+template <typename Op>
+OpEntry op_entry() {
+  return {Op::kName, &Op::cases, [](Backend backend, Device device) {
+            const Op* table = Backends<Op>::get().find(backend, device);
+            return table != nullptr && table->dtypes.bits != 0;
+          }};
+}
+
+}  // namespace cucina

@@ -1,0 +1,60 @@
+// The reports about threads that wait: who waits where, for whom, and what that one does instead.
+#include <bit>
+
+#include "kernels/simt/executor.h"
+
+namespace cucina::simt::inline host::detail {
+
+std::string Executor::where_waits(int thread) const {
+  if (state_[thread] == State::returned) return "has returned";
+  if (state_[thread] == State::at_barrier) {
+    return fmt::format("waits at the barrier at {}", text(barrier_where_));
+  }
+  const Warp& warp = warps_of_block_[thread / kWarp];
+  for (int m = 0; m < warp.meetings; ++m) {
+    const Meeting& meeting = warp.meeting[m];
+    if ((meeting.arrived >> thread % kWarp & 1) == 0) continue;
+    return fmt::format("waits in a warp intrinsic at {} with mask {:#010x}", text(meeting.where), meeting.mask);
+  }
+  return "can run";
+}
+
+std::string Executor::explain_meeting(int warp, const Meeting& meeting) const {
+  const int missing = warp * kWarp + std::countr_zero(meeting.lanes & ~meeting.arrived);
+  return fmt::format("thread {} waits in a warp intrinsic at {}, whose mask {:#010x} names lane {}, but that lane's "
+                     "thread {} {}",
+                     text(index(meeting.first)), text(meeting.where), meeting.mask, missing % kWarp,
+                     text(index(missing)), where_waits(missing));
+}
+
+void Executor::report_divergence(const std::source_location& where) {
+  report(fmt::format("divergent barrier: thread {} waits at {} but thread {} at {}", text(index(barrier_first_)),
+                     text(barrier_where_), text(index(thread_)), text(where)));
+}
+
+void Executor::report_mask(unsigned mask, const std::source_location& where) {
+  report(fmt::format("thread {} (lane {}) calls a warp intrinsic at {} with mask {:#010x}, which does not name it",
+                     text(index(thread_)), thread_ % kWarp, text(where), mask));
+}
+
+void Executor::report_meeting(const Meeting& meeting, const std::source_location& where) {
+  report(fmt::format(
+      "divergent warp: thread {} waits in a warp intrinsic at {} with mask {:#010x} but thread {}, which the mask "
+      "names, calls another at {}",
+      text(index(meeting.first)), text(meeting.where), meeting.mask, text(index(thread_)), text(where)));
+}
+
+void Executor::report_deadlock() {
+  // A lane that waits for one that will never come explains a barrier that is never full, not the other way round.
+  for (int w = 0; w < warps_; ++w) {
+    const Warp& warp = warps_of_block_[w];
+    if (warp.meetings > 0) report("lane never arrives: " + explain_meeting(w, warp.meeting[0]));
+  }
+  int returned = 0;
+  while (state_[returned] != State::returned) ++returned;
+  report(fmt::format("unmatched barrier: thread {} waits at the barrier at {} but thread {} has returned ({} of {} "
+                     "threads wait there)",
+                     text(index(barrier_first_)), text(barrier_where_), text(index(returned)), at_barrier_, threads_));
+}
+
+}  // namespace cucina::simt::inline host::detail

@@ -1,0 +1,132 @@
+// Makes run folders and writes their settings as TOML.
+#include "recipe/report/run_directory.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <string_view>
+#include <system_error>
+
+#include "core/error.h"
+
+namespace cucina::report {
+namespace {
+
+// How many bytes of valid UTF-8 `text` starts with, as one character; 0 when it is not valid.
+std::size_t utf8_length(std::string_view text) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned char lead = byte(0);
+  if (lead < 0x80) return 1;
+  const std::size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
+  if (lead < 0xc2 || lead > 0xf4 || text.size() < length) return 0;
+  for (std::size_t i = 1; i < length; ++i)
+    if (byte(i) < 0x80 || byte(i) > 0xbf) return 0;
+  // Overlong forms, surrogates, and what lies above U+10FFFF (RFC 3629).
+  if ((lead == 0xe0 && byte(1) < 0xa0) || (lead == 0xed && byte(1) > 0x9f) ||
+      (lead == 0xf0 && byte(1) < 0x90) || (lead == 0xf4 && byte(1) > 0x8f))
+    return 0;
+  return length;
+}
+
+std::string quoted(std::string_view text) {
+  std::string out = "\"";
+  while (!text.empty()) {
+    const std::size_t length = utf8_length(text);
+    const auto first = static_cast<unsigned char>(text[0]);
+    if (length == 0) {
+      out += "\xef\xbf\xbd";
+    } else if (first == '"' || first == '\\') {
+      out += '\\';
+      out += text[0];
+    } else if (first == '\n') {
+      out += "\\n";
+    } else if (first == '\t') {
+      out += "\\t";
+    } else if (first < 0x20 || first == 0x7f) {
+      out += fmt::format("\\u{:04X}", first);
+    } else {
+      out += text.substr(0, length);
+    }
+    text.remove_prefix(std::max<std::size_t>(length, 1));
+  }
+  return out + '"';
+}
+
+std::string key_text(std::string_view key) {
+  const bool bare = !key.empty() && std::all_of(key.begin(), key.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+  });
+  return bare ? std::string(key) : quoted(key);
+}
+
+std::string value_text(bool value) { return value ? "true" : "false"; }
+std::string value_text(std::int64_t value) { return std::to_string(value); }
+std::string value_text(const std::string& value) { return quoted(value); }
+std::string value_text(double value) {
+  if (std::isnan(value)) return "nan";
+  if (std::isinf(value)) return value < 0 ? "-inf" : "inf";
+  const std::string text = fmt::format("{}", value);
+  // Without a point or an exponent it would read back as an integer.
+  return text.find_first_of(".e") == std::string::npos ? text + ".0" : text;
+}
+
+}  // namespace
+
+std::string to_toml(const std::vector<Section>& sections) {
+  std::string text;
+  for (const auto& [name, settings] : sections) {
+    if (!text.empty()) text += '\n';
+    if (!name.empty()) text += fmt::format("[{}]\n", key_text(name));
+    for (const auto& [key, setting] : settings)
+      text += fmt::format("{} = {}\n", key_text(key),
+                          std::visit([](const auto& value) { return value_text(value); }, setting));
+  }
+  return text;
+}
+
+RunDirectory::RunDirectory(const std::filesystem::path& path, bool overwrite) : path_(path) {
+  if (path_.empty()) fail("--out: the folder's name is empty; name one, such as runs/first");
+  std::error_code error;
+  std::filesystem::create_directories(path_, error);
+  if (!std::filesystem::is_directory(path_)) {
+    const std::string cause = error ? error.message() : "it is not a folder";
+    fail("--out {}: cannot be made ({}); choose another folder", path_.string(), cause);
+  }
+  // The owner of a folder may still be unable to write to it (a read-only disk), so try.
+  std::string probe = (path_ / ".cucina-XXXXXX").string();
+  const int descriptor = ::mkstemp(probe.data());
+  if (descriptor < 0)
+    fail("--out {}: cannot be written ({}); choose another folder", path_.string(), std::strerror(errno));
+  ::close(descriptor);
+  ::unlink(probe.c_str());
+  for (const auto& file : {config(), metrics(), model()}) {
+    if (!std::filesystem::exists(file, error)) continue;
+    if (!overwrite)
+      fail("--out {}: holds a run already ({}); choose another folder or give --overwrite", path_.string(),
+           file.filename().string());
+    if (!std::filesystem::remove(file, error))
+      fail("--out {}: {} cannot be removed ({}); choose another folder", path_.string(),
+           file.filename().string(), error.message());
+  }
+}
+
+void RunDirectory::write_config(const std::vector<Section>& sections) const {
+  const std::string temporary = config().string() + ".tmp." + std::to_string(::getpid());
+  std::ofstream file(temporary, std::ios::binary | std::ios::trunc);
+  file << to_toml(sections);
+  file.close();
+  std::error_code error;
+  if (file) std::filesystem::rename(temporary, config(), error);
+  if (!file || error) {
+    const std::string cause = error ? error.message() : std::strerror(errno);
+    ::unlink(temporary.c_str());
+    fail(ExitCode::run_failed, "{}: cannot be written ({}); free some space or choose another --out",
+         config().string(), cause);
+  }
+}
+
+}  // namespace cucina::report
