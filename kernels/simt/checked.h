@@ -1,4 +1,5 @@
-// What checked programs can do beyond finding races: list the barriers kernels wait at, and leave one out.
+// What checked programs can do beyond finding races: list the barriers kernels wait at, and leave
+// one out.
 #pragma once
 
 #include <string>

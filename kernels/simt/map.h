@@ -68,7 +68,7 @@ void map(const char* name, const Stream& stream, std::int64_t n, const Functor& 
   if (!detail::map_as_threads()) {
     check_launch(name, {1, 1, 1}, {1, 1, 1}, 0, stream, Device::cpu);
     constexpr std::int64_t kWorthThreads =
-        1 << 16;  // below it waking the other threads costs more than it saves
+        1 << 18;  // below it waking the other threads costs more than it saves
     constexpr std::int64_t kChunk = 1 << 12;
     if (n < kWorthThreads) {
       detail::map_range(functor, 0, n);

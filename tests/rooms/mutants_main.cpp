@@ -1,4 +1,5 @@
-// Missing barriers: every __syncthreads() of every room is removed in turn, and something has to notice.
+// Missing barriers: every __syncthreads() of every room is removed in turn, and something has to
+// notice.
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 
@@ -18,7 +19,8 @@ namespace {
 constexpr std::array kSchedules{simt::Schedule::forward, simt::Schedule::reverse,
                                 simt::Schedule::shuffled};
 
-// Instrumented kernels are slow; the cases kept still have several blocks, ragged tiles and long sums.
+// Instrumented kernels are slow; the cases kept still have several blocks, ragged tiles and long
+// sums.
 bool small(const Call& call) {
   std::int64_t elements = 0;
   for (const Operand& operand : call.inputs) elements += operand.shape.elements();

@@ -14,9 +14,8 @@ int main(int argc, char** argv) {
     }
     // Every access of a kernel is a call here, some hundred times slower than the access.
     if (elements > 200'000) return;
-    cucina::testing::add_test(room.name, c.name + "/races_f32", [=] {
-      return cucina::testing::check_races(c, cucina::DType::f32);
-    });
+    cucina::testing::add_test(room.name, c.name + "/races_f32",
+                              [=] { return cucina::testing::check_races(c, cucina::DType::f32); });
   });
   return RUN_ALL_TESTS();
 }

@@ -25,10 +25,11 @@ class Atomics : public ::testing::Test {
 constexpr unsigned kBlocks = 2048;  // long enough to run on several OS threads
 constexpr unsigned kThreads = 128;
 constexpr unsigned kAll = kBlocks * kThreads;
+constexpr int kRounds = 20;  // long enough for OS threads to meet on a busy machine
 
 template <typename T>
 __global__ void add_kernel(T* total) {
-  atomicAdd(total, T(2));
+  for (int i = 0; i < kRounds; ++i) atomicAdd(total, T(2));
 }
 
 template <typename T>
@@ -39,11 +40,12 @@ T added() {
 }
 
 TEST_F(Atomics, add_loses_nothing) {
-  EXPECT_EQ(added<int>(), 5 + 2 * static_cast<int>(kAll));
-  EXPECT_EQ(added<unsigned>(), 5 + 2 * kAll);
-  EXPECT_EQ(added<unsigned long long>(), 5 + 2 * kAll);
-  EXPECT_EQ(added<float>(), 5 + 2 * kAll);  // exact: below 2^24
-  EXPECT_EQ(added<double>(), 5 + 2 * kAll);
+  constexpr unsigned kTotal = 5 + 2 * kAll * kRounds;  // below 2^24: exact in f32
+  EXPECT_EQ(added<int>(), static_cast<int>(kTotal));
+  EXPECT_EQ(added<unsigned>(), kTotal);
+  EXPECT_EQ(added<unsigned long long>(), kTotal);
+  EXPECT_EQ(added<float>(), static_cast<float>(kTotal));
+  EXPECT_EQ(added<double>(), kTotal);
 }
 
 __global__ void ticket_kernel(unsigned* next, unsigned* seen) {

@@ -30,7 +30,7 @@ TEST(Map, calls_once_for_every_index) {
     for (const auto schedule :
          {simt::Schedule::forward, simt::Schedule::reverse, simt::Schedule::shuffled}) {
       const simt::ScopedOptions options({.schedule = schedule, .poison_shared = true});
-      for (const std::int64_t n : {1, 31, 257, 4096, 65535, 65536, 100003}) {
+      for (const std::int64_t n : {1, 31, 257, 4096, 65536, 262143, 262144, 300003}) {
         std::vector<float> x(n);
         std::vector<float> y(n);
         std::vector<int> calls(n);
