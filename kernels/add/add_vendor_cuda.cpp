@@ -12,9 +12,9 @@ cudnnOpTensorDescriptor_t sum_descriptor(DType dtype) {
   const auto create = [](cudnnDataType_t computed_in) {
     cudnnOpTensorDescriptor_t created = nullptr;
     check(cudnnCreateOpTensorDescriptor(&created), "cudnnCreateOpTensorDescriptor");
-    check(cudnnSetOpTensorDescriptor(created, CUDNN_OP_TENSOR_ADD, computed_in,
-                                     CUDNN_PROPAGATE_NAN),
-          "cudnnSetOpTensorDescriptor");
+    check(
+        cudnnSetOpTensorDescriptor(created, CUDNN_OP_TENSOR_ADD, computed_in, CUDNN_PROPAGATE_NAN),
+        "cudnnSetOpTensorDescriptor");
     return created;
   };
   static const cudnnOpTensorDescriptor_t f32 = create(CUDNN_DATA_FLOAT);

@@ -40,8 +40,7 @@ struct Range {
 // The offsets in the window number `p` that lie in an image `size` pixels long.
 __device__ Range pixels_of_window(const Windows& windows, std::int64_t p, std::int64_t size) {
   const std::int64_t first = p * windows.stride - windows.pad;
-  return {first < 0 ? -first : 0,
-          first + windows.window > size ? size - first : windows.window};
+  return {first < 0 ? -first : 0, first + windows.window > size ? size - first : windows.window};
 }
 
 // Those of `count` windows that cover pixel number `h`.
@@ -161,8 +160,8 @@ struct AverageBackward {
     Pack<Real, kWidth> sum = {};
     for (std::int64_t p = rows.begin; p < rows.end; ++p) {
       for (std::int64_t q = columns.begin; q < columns.end; ++q) {
-        const auto gradient = load_pack<kWidth>(
-            dy + ((n * windows.p + p) * windows.q + q) * windows.c + channel);
+        const auto gradient =
+            load_pack<kWidth>(dy + ((n * windows.p + p) * windows.q + q) * windows.c + channel);
         for (int j = 0; j < kWidth; ++j) sum.at[j] += gradient.at[j];
       }
     }
@@ -246,10 +245,10 @@ void run_average_forward(const Tensor& x, const Pool2dParams& params, const Tens
   const Windows windows = windows_of(x, y, params);
   for_real("pool2d", x.dtype(), [&]<typename Real>() {
     for_pack_width(windows.c, {x, y}, [&]<int kWidth>() {
-      simt::map("pool2d.average_forward", x.stream(), y.elements() / kWidth,
-                AverageForward<Real, kWidth>{windows,
-                                             share_of<Real>(windows.window * windows.window),
-                                             x.data<Real>(), y.data<Real>()});
+      simt::map(
+          "pool2d.average_forward", x.stream(), y.elements() / kWidth,
+          AverageForward<Real, kWidth>{windows, share_of<Real>(windows.window * windows.window),
+                                       x.data<Real>(), y.data<Real>()});
     });
   });
 }
@@ -282,10 +281,10 @@ void run_global_average_backward(const Tensor& dy, Write write, const Tensor& dx
   const std::int64_t pixels = dx.size(1) * dx.size(2), c = dx.size(3);
   for_real("pool2d", dy.dtype(), [&]<typename Real>() {
     for_pack_width(c, {dy, dx}, [&]<int kWidth>() {
-      simt::map("pool2d.global_average_backward", dy.stream(), dx.elements() / kWidth,
-                GlobalAverageBackward<Real, kWidth>{pixels, c, share_of<Real>(pixels),
-                                                    dy.data<Real>(), dx.data<Real>(),
-                                                    write == Write::accumulate});
+      simt::map(
+          "pool2d.global_average_backward", dy.stream(), dx.elements() / kWidth,
+          GlobalAverageBackward<Real, kWidth>{pixels, c, share_of<Real>(pixels), dy.data<Real>(),
+                                              dx.data<Real>(), write == Write::accumulate});
     });
   });
 }

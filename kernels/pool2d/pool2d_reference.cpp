@@ -45,8 +45,8 @@ void run_max_forward(const Tensor& x, const Pool2dParams& params, const Tensor& 
                    [&](std::int64_t window, std::int64_t pixel, int position) {
                      Real& best = y.data<Real>()[window];
                      const Real value = x.data<Real>()[pixel];
-                     const bool wins = window != seen || value > best ||
-                                       (std::isnan(value) && !std::isnan(best));
+                     const bool wins =
+                         window != seen || value > best || (std::isnan(value) && !std::isnan(best));
                      seen = window;
                      if (!wins) return;
                      best = value;
@@ -73,10 +73,9 @@ void run_average_forward(const Tensor& x, const Pool2dParams& params, const Tens
   for_real("pool2d", x.dtype(), [&]<typename Real>() {
     for (std::int64_t i = 0; i < y.elements(); ++i) y.data<Real>()[i] = 0;
     const Real count = static_cast<Real>(params.window * params.window);
-    for_each_pixel(x.shape(), y.shape(), params,
-                   [&](std::int64_t window, std::int64_t pixel, int) {
-                     y.data<Real>()[window] += x.data<Real>()[pixel] / count;
-                   });
+    for_each_pixel(x.shape(), y.shape(), params, [&](std::int64_t window, std::int64_t pixel, int) {
+      y.data<Real>()[window] += x.data<Real>()[pixel] / count;
+    });
   });
 }
 
