@@ -1,0 +1,12 @@
+// The list of all optimisers, for the drivers that test and time every one of them.
+#pragma once
+
+#include <vector>
+
+#include "kernels/common/case.h"
+
+namespace cucina {
+
+const std::vector<OpEntry>& all_optimizers();
+
+}  // namespace cucina
