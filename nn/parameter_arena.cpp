@@ -19,9 +19,11 @@ Tensor part(const Tensor& buffer, std::int64_t offset, const Shape& shape) {
 }  // namespace
 
 ParameterArena::ParameterArena(const Module& module, Device device) {
-  const std::vector<NamedTensor> parameters = module.parameters();
+  std::vector<NamedTensor> parameters = module.parameters();
   if (parameters.empty()) fail("arena: the module has no parameters; give it a layer that has");
   const DType dtype = parameters[0].tensor.dtype();
+  const auto is_weight = [](const NamedTensor& named) { return named.tensor.shape().rank() >= 2; };
+  std::stable_partition(parameters.begin(), parameters.end(), is_weight);
   const std::int64_t step = kAlignment / static_cast<std::int64_t>(size_of(dtype));
   std::int64_t elements = 0;
   for (const NamedTensor& parameter : parameters) {
@@ -33,6 +35,7 @@ ParameterArena::ParameterArena(const Module& module, Device device) {
       continue;
     slots_.push_back({parameter.name, parameter.tensor, elements});
     elements += (parameter.tensor.elements() + step - 1) / step * step;
+    if (is_weight(parameter)) weight_elements_ = elements;
   }
   place(device, elements, dtype);
 }

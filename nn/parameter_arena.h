@@ -13,7 +13,9 @@ namespace cucina::nn {
 // Moves the parameters of a module into one buffer and makes backward() write their gradients into
 // another, laid out alike. So an optimiser's step is one launch, and clearing, norms and
 // communication see one array each. Every parameter starts at a multiple of 64 bytes; the gaps hold
-// zeros in both buffers. A tensor shared by two layers has one place.
+// zeros in both buffers. Weights come first, then what has one dimension (biases, and what
+// normalisations learn), each in the module's order: weight decay is for the first part alone. A
+// tensor shared by two layers has one place.
 class ParameterArena {
  public:
   struct Slot {
@@ -29,6 +31,8 @@ class ParameterArena {
   const Tensor& values() const { return values_; }
   const Tensor& gradients() const { return gradients_; }
   const std::vector<Slot>& slots() const { return slots_; }
+  // How many of the first elements belong to weights.
+  std::int64_t weight_elements() const { return weight_elements_; }
   Device device() const { return values_.device(); }
 
   // Before a backward(): it then overwrites instead of adding. Touches no memory.
@@ -43,6 +47,7 @@ class ParameterArena {
   void place(Device device, std::int64_t elements, DType dtype);
 
   std::vector<Slot> slots_;
+  std::int64_t weight_elements_ = 0;
   Tensor values_;
   Tensor gradients_;
 };

@@ -157,8 +157,7 @@ class HeaderParser : public nlohmann::json_sax<nlohmann::json> {
   bool number_unsigned(std::uint64_t value) override {
     if (place_ == Place::shape) {
       std::vector<std::int64_t>& shape = file_->tensors.back().shape;
-      if (!std::in_range<std::int64_t>(value))
-        refuse(fmt::format("size {} is too large", value));
+      if (!std::in_range<std::int64_t>(value)) refuse(fmt::format("size {} is too large", value));
       if (shape.size() >= kMaxRank)
         refuse(fmt::format("array '{}' has more than {} dimensions",
                            shown(file_->tensors.back().name), kMaxRank));
@@ -180,7 +179,7 @@ class HeaderParser : public nlohmann::json_sax<nlohmann::json> {
   }
   bool null() override { wrong("null"); }
   bool boolean(bool) override { wrong("a truth value"); }
-  bool binary(std::vector<std::uint8_t>&) override { wrong("binary data"); }
+  bool binary(binary_t&) override { wrong("binary data"); }
 
   bool parse_error(std::size_t position, const std::string&,
                    const nlohmann::detail::exception&) override {
@@ -219,8 +218,9 @@ class HeaderParser : public nlohmann::json_sax<nlohmann::json> {
     refuse_at(kPrefix + (*consumed_ == 0 ? 0 : *consumed_ - 1), text);
   }
   [[noreturn]] void refuse_at(std::uint64_t offset, const std::string& text) const {
-    fail(ExitCode::bad_file, "{}: byte {}: {}; it is damaged or no safetensors file: write it again",
-         file_->path, offset, text);
+    fail(ExitCode::bad_file,
+         "{}: byte {}: {}; it is damaged or no safetensors file: write it again", file_->path,
+         offset, text);
   }
 
   Safetensors* file_;
@@ -296,9 +296,7 @@ void check_places(Safetensors* file, std::uint64_t data_start, std::uint64_t dat
       fail(ExitCode::bad_file, "{}: byte {}: array '{}' {}; the file is damaged: write it again",
            file->path, offset, shown(tensor.name), text);
     };
-    const auto at = [&](std::uint64_t offset) {
-      return data_start + std::min(offset, data_bytes);
-    };
+    const auto at = [&](std::uint64_t offset) { return data_start + std::min(offset, data_bytes); };
     if (tensor.begin > tensor.end)
       refuse(at(tensor.end), fmt::format("begins at {} but ends at {}", tensor.begin, tensor.end));
     if (tensor.end > data_bytes)
@@ -360,8 +358,10 @@ Safetensors read_safetensors(const std::filesystem::path& path) {
   std::vector<char> header(header_bytes);
   file.read(header.data(), header_bytes);
   if (header_bytes < 2 || header[0] != '{')
-    fail(ExitCode::bad_file, "{}: byte 8: the header does not begin with '{{'; it is no safetensors "
-         "file", result.path);
+    fail(ExitCode::bad_file,
+         "{}: byte 8: the header does not begin with '{{'; it is no safetensors "
+         "file",
+         result.path);
 
   std::uint64_t consumed = 0;
   HeaderParser parser(&result, &consumed);

@@ -59,8 +59,9 @@ class TemporaryFile {
  private:
   [[noreturn]] void refuse(int cause) {
     // A destructor does not run for an object whose constructor throws, but then nothing was made.
-    fail(ExitCode::run_failed, "{}: cannot be written ({}); free some space or choose another folder",
-         path_, std::strerror(cause));
+    fail(ExitCode::run_failed,
+         "{}: cannot be written ({}); free some space or choose another folder", path_,
+         std::strerror(cause));
   }
 
   std::string path_;
