@@ -1,7 +1,7 @@
 // Errors: one sentence for the user, and the exit code the command line ends with.
 #pragma once
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <stdexcept>
 #include <string>

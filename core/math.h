@@ -1,5 +1,4 @@
-// exp, log, tanh and erf in f32 and f64 (and the cosine of turns), giving the same bits on the host
-// and on the GPU.
+// exp, log, tanh, erf (and the cosine of turns) with the same bits on the host and on the GPU.
 #pragma once
 
 #include <bit>
@@ -116,7 +115,7 @@ constexpr Real scaled_exp(Real x, Real round, Real inverse_ln2, Real ln2_high, R
 }  // namespace detail
 
 // e^x. Overflows to Inf, underflows gradually to 0; exp(0) = 1.
-//   error  EXPF ulp, over all f32
+//   error  0.78 ulp, over all f32; 0.66 where the result is not subnormal
 constexpr float exp(float x) {
   // Beyond +-104 the result is 0 or Inf anyway.
   const float clamped = detail::with_sign(detail::at_most(104.0f, detail::absolute(x)), x);
@@ -127,7 +126,7 @@ constexpr float exp(float x) {
                             });
 }
 
-//   error  EXPD ulp, sampled
+//   error  0.8 ulp, sampled
 constexpr double exp(double x) {
   const double clamped = detail::with_sign(detail::at_most(746.0, detail::absolute(x)), x);
   return detail::scaled_exp(clamped, detail::kRound64, 1.4426950408889634, detail::kLn2High64,
@@ -142,7 +141,7 @@ constexpr double exp(double x) {
 }
 
 // The natural logarithm. log(+-0) = -Inf, log(Inf) = Inf, log(x < 0) = NaN, log(1) = +0.
-//   error  LOGF ulp, over all f32
+//   error  0.67 ulp, over all f32
 constexpr float log(float x) {
   // x = 2^k m with sqrt(1/2) <= m < sqrt(2), log x = k ln2 + log m, f = m - 1 is exact.
   const bool subnormal = detail::less(detail::absolute(x), std::numeric_limits<float>::min());
@@ -153,8 +152,8 @@ constexpr float log(float x) {
   const float k = static_cast<float>(static_cast<std::int32_t>(bits >> 23) - 127) -
                   detail::select(subnormal, 24.0f, 0.0f);
   // log(1 + f) = f - f^2/2 + f^3 p(f). With f = upper + lower, where upper^2 is exact,
-  // f^2/2 = upper^2/2 + lower (f + upper)/2; what f - upper^2/2 and k ln2 + ... lose goes in again
-  // at the end.
+  // f^2/2 = upper^2/2 + lower (f + upper)/2; what the two large sums round off goes in again at
+  // the end.
   const float upper = std::bit_cast<float>(detail::to_bits(f) & 0xfffff000u);
   const float square = 0.5f * upper * upper;
   const float head = f - square;
@@ -176,7 +175,7 @@ constexpr float log(float x) {
   return detail::select(detail::to_bits(detail::absolute(x)) == 0, -kInf, not_zero);
 }
 
-//   error  LOGD ulp, sampled
+//   error  0.7 ulp, sampled
 constexpr double log(double x) {
   const bool subnormal = detail::less(detail::absolute(x), std::numeric_limits<double>::min());
   const double normal = x * detail::select(subnormal, 0x1p53, 1.0);
@@ -213,7 +212,7 @@ constexpr double log(double x) {
 }
 
 // The hyperbolic tangent; odd, also at -0; +-1 at +-Inf.
-//   error  TANHF ulp, over all f32
+//   error  1.35 ulp, over all f32
 constexpr float tanh(float x) {
   const float a = detail::at_most(10.0f, detail::absolute(x));  // tanh(10) rounds to 1
   const float z = a * a;
@@ -224,7 +223,7 @@ constexpr float tanh(float x) {
   return detail::with_sign(detail::select(detail::less(a, 0.625f), small, large), x);
 }
 
-//   error  TANHD ulp, sampled
+//   error  1.4 ulp, sampled
 constexpr double tanh(double x) {
   const double a = detail::at_most(20.0, detail::absolute(x));
   const double z = a * a;
@@ -239,9 +238,9 @@ constexpr double tanh(double x) {
   return detail::with_sign(detail::select(detail::less(a, 0.625), small, large), x);
 }
 
-// The error function, 2/sqrt(pi) times the integral of e^(-t^2) from 0 to x; odd, also at -0; +-1
-// at +-Inf.
-//   error  ERFF ulp, over all f32
+// The error function, 2 / sqrt(pi) times the integral of e^(-t^2) from 0 to x. Odd, also at -0;
+// +-1 at +-Inf.
+//   error  1.32 ulp, over all f32
 constexpr float erf(float x) {
   const float a = detail::at_most(4.0f, detail::absolute(x));  // erf(4) rounds to 1
   const float z = a * a;
@@ -254,7 +253,7 @@ constexpr float erf(float x) {
   return detail::with_sign(detail::select(detail::less(a, 1.0f), small, large), x);
 }
 
-//   error  ERFD ulp, sampled
+//   error  1.3 ulp, sampled
 constexpr double erf(double x) {
   const double a = detail::at_most(6.0, detail::absolute(x));
   const double z = a * a;
@@ -277,9 +276,9 @@ constexpr double erf(double x) {
   return detail::with_sign(detail::select(detail::less(a, 1.0), small, large), x);
 }
 
-// cos(2 pi turns) for |turns| < 2^51; exact at every quarter turn. sin(2 pi turns) =
-// cos_turns(turns - 0.25).
-//   error  COSD ulp for multiples of 2^-50, sampled
+// cos(2 pi turns) for |turns| < 2^51; exact at every quarter turn. A sine is a quarter turn late:
+// sin(2 pi turns) = cos_turns(turns - 0.25).
+//   error  4 ulp for multiples of 2^-50, sampled
 constexpr double cos_turns(double turns) {
   const double t = turns - ((turns + detail::kRound64) - detail::kRound64);  // -1/2 <= t <= 1/2
   const double quarter = 0.25 - detail::absolute(t);  // cos(2 pi t) = sin(2 pi quarter)

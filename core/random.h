@@ -1,5 +1,4 @@
-// Random numbers that are a function of where they are used: Philox addressed by seed, stream, step
-// and index.
+// Random numbers as a function of where they are used: Philox at (seed, stream, step, index).
 #pragma once
 
 #include <cmath>
@@ -21,8 +20,7 @@ struct Philox4x32 {
 };
 
 // A bijection of the 2^128 counters for every key, whose outputs look random.
-//   source  Salmon, Moraes, Dror & Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3"; ten
-//   rounds
+//   source  Salmon, Moraes, Dror & Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3"
 constexpr Philox4x32 philox4x32_10(Philox4x32 counter, std::uint32_t key0, std::uint32_t key1) {
   for (int round = 0; round < 10; ++round) {
     const std::uint64_t a = std::uint64_t{0xD2511F53u} * counter.x;
@@ -70,7 +68,7 @@ class RandomStream {
     return index % 4 < 2 ? low : high;
   }
 
-  // In [0, 1), a multiple of 2^-24, from the upper 24 of bits(step, index).
+  // In [0, 1), a multiple of 2^-24, the upper 24 of the bits there.
   constexpr float uniform(std::uint32_t step, std::uint64_t index) const {
     return static_cast<float>(bits(step, index) >> 8) * 0x1p-24f;
   }
@@ -92,15 +90,16 @@ class RandomStream {
     // The upper half of a 128-bit product of 64 random bits and n, from 32-bit halves.
     const Words words = pair(step, index);
     const std::uint64_t n_low = n & 0xffffffffu, n_high = n >> 32;
-    const std::uint64_t low = words.second * n_low;
-    const std::uint64_t middle = words.first * n_low + (low >> 32);
-    const std::uint64_t other_middle = words.second * n_high + (middle & 0xffffffffu);
-    return words.first * n_high + (middle >> 32) + (other_middle >> 32);
+    const std::uint64_t first = words.first, second = words.second;
+    const std::uint64_t low = second * n_low;
+    const std::uint64_t middle = first * n_low + (low >> 32);
+    const std::uint64_t other_middle = second * n_high + (middle & 0xffffffffu);
+    return first * n_high + (middle >> 32) + (other_middle >> 32);
   }
 
  private:
   struct Words {
-    std::uint64_t first, second;  // of 32 bits
+    std::uint32_t first, second;
   };
 
   constexpr RandomStream(std::uint64_t seed, std::uint32_t stream) : seed_(seed), stream_(stream) {}
@@ -129,8 +128,7 @@ class RandomStream {
   std::uint32_t stream_;  // counter word 3
 };
 
-// The numbers 0 .. n-1 in random order (Fisher-Yates). A permutation of n is not a prefix of one of
-// n + 1.
+// The numbers 0 .. n-1 in random order (Fisher-Yates).
 //   throws  std::length_error when n < 0
 inline std::vector<std::int64_t> permutation(const RandomStream& stream, std::uint32_t step,
                                              std::int64_t n) {

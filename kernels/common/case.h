@@ -75,15 +75,15 @@ struct Case {
 struct OpEntry {
   std::string_view name;
   std::vector<Case> (*cases)();
-  // Does this build have any entry of that backend on that device?
-  bool (*has)(Backend, Device);
+  // What that backend takes on that device in this build; empty when there is no such backend.
+  DTypes (*dtypes)(Backend, Device);
 };
 
 template <typename Op>
 OpEntry op_entry() {
   return {Op::kName, &Op::cases, [](Backend backend, Device device) {
             const Op* table = Backends<Op>::get().find(backend, device);
-            return table != nullptr && table->dtypes.bits != 0;
+            return table != nullptr ? table->dtypes : DTypes{};
           }};
 }
 

@@ -31,6 +31,10 @@ Tensor matmul(const Tensor& a, const Tensor& b, const MatmulParams& params = {})
 //   throws   Error when a rank is not 2, the inner sizes differ, or b has not `out` elements
 Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b);
 
+// For backends whose entries want none.
+inline std::int64_t no_multiply_scratch(std::int64_t, std::int64_t, std::int64_t) { return 0; }
+inline std::int64_t no_bias_gradient_scratch(std::int64_t, std::int64_t) { return 0; }
+
 // What a backend provides. Scratch is memory of the same dtype that lives for the call: the front
 // door allocates as many elements as the entry's ..._scratch says (and passes an undefined Tensor
 // for 0).

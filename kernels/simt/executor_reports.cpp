@@ -1,9 +1,22 @@
-// The reports about threads that wait: who waits where, for whom, and what that one does instead.
+// The reports about threads that wait (who, where, for whom), and the context of the sanitizers' own reports.
 #include <bit>
+#include <cstdio>
 
 #include "kernels/simt/executor.h"
 
 namespace cucina::simt::inline host::detail {
+namespace {
+
+void print_context() {
+  const Executor* executor = running_executor();
+  if (executor == nullptr) return;
+  const Index3 block = executor->block();
+  const Index3 thread = executor->index(executor->thread());
+  std::fprintf(stderr, "in kernel %s, block (%u,%u,%u), thread (%u,%u,%u)\n", executor->grid()->name, block.x, block.y,
+               block.z, thread.x, thread.y, thread.z);
+}
+
+}  // namespace
 
 std::string Executor::where_waits(int thread) const {
   if (state_[thread] == State::returned) return "has returned";
@@ -58,3 +71,9 @@ void Executor::report_deadlock() {
 }
 
 }  // namespace cucina::simt::inline host::detail
+
+// The sanitizers call these when they find something; without a sanitizer nobody does.
+extern "C" {
+void __asan_on_error() { cucina::simt::host::detail::print_context(); }
+void __ubsan_on_report() { cucina::simt::host::detail::print_context(); }
+}

@@ -1,0 +1,217 @@
+// The checks behind every room's tests.
+#include "tests/rooms/checks.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/autograd.h"
+#include "core/error.h"
+#include "core/random.h"
+#include "kernels/simt/options.h"
+#include "tests/rooms/operands.h"
+
+namespace cucina::testing {
+namespace {
+
+constexpr std::uint64_t kSeed = 20240917;
+constexpr std::array kSchedules{simt::Schedule::forward, simt::Schedule::reverse,
+                                simt::Schedule::shuffled};
+
+// f32: about 80 ulp in the norm, room for sums of thousands of terms in any order. f64 likewise.
+double tolerance(DType dtype) { return dtype == DType::f64 ? 1e-12 : 1e-5; }
+
+Tensors prepared_inputs(const Call& call, DType dtype) {
+  Tensors in = make_inputs(call.inputs, dtype, kSeed);
+  if (call.prepare) call.prepare(in);
+  return in;
+}
+
+std::vector<GuardedOutput> guarded_outputs(const Call& call, DType dtype, Device device) {
+  std::vector<GuardedOutput> outputs;
+  for (const Operand& operand : call.outputs) outputs.emplace_back(operand, dtype, device);
+  return outputs;
+}
+
+Tensors tensors_of(const std::vector<GuardedOutput>& outputs) {
+  Tensors tensors;
+  for (const GuardedOutput& output : outputs) tensors.push_back(output.tensor());
+  return tensors;
+}
+
+// What the definition of right gives for these inputs, computed in f64.
+Tensors expected_outputs(const Call& call, const Tensors& in) {
+  Tensors out;
+  for (const Operand& operand : call.outputs) {
+    out.push_back(Tensor::empty(operand.shape, operand.dtype.value_or(DType::f64)));
+  }
+  const Tensors wide = convert(call.inputs, in, DType::f64, Device::cpu);
+  if (!call.run(Backend::reference, Device::cpu, DType::f64, wide, out, Write::overwrite)) {
+    fail("the reference has no entry for f64");
+  }
+  return out;
+}
+
+std::string check_call(const Call& call, Backend backend, Device device, DType dtype, Write write) {
+  const Tensors in = prepared_inputs(call, dtype);
+  const Tensors expected = expected_outputs(call, in);
+  const Tensors on_device = convert(call.inputs, in, dtype, device);
+  const std::vector<GuardedOutput> outputs = guarded_outputs(call, dtype, device);
+  Tensors base;
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    base.push_back(make_input({"base", call.outputs[i].shape}, dtype, kSeed + 100 + i)
+                       .to(outputs[i].tensor().dtype()));
+    if (write == Write::accumulate) {
+      outputs[i].tensor().copy_from(base[i]);
+    } else {
+      outputs[i].poison();
+    }
+  }
+  if (!call.run(backend, device, dtype, on_device, tensors_of(outputs), write)) {
+    return backend == Backend::vendor ? "" : "this backend lacks the entry";
+  }
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    const std::string where = fmt::format("output {}: ", call.outputs[i].name);
+    if (const std::string dead = outputs[i].canaries(); !dead.empty()) return where + dead;
+    Tensor right = expected[i];
+    if (write == Write::accumulate) {
+      std::vector<double> sum = expected[i].to_vector<double>();
+      const std::vector<double> from = base[i].to_vector<double>();
+      for (std::size_t j = 0; j < sum.size(); ++j) sum[j] += from[j];
+      right = Tensor::from(sum, expected[i].shape());
+    }
+    if (const std::string bad = compare(outputs[i].tensor(), right, tolerance(dtype));
+        !bad.empty()) {
+      return where + bad;
+    }
+  }
+  for (std::size_t i = 0; i < in.size(); ++i) {
+    const Tensor before = convert({call.inputs[i]}, {in[i]}, dtype, Device::cpu)[0];
+    if (bytes_of(on_device[i]) != bytes_of(before)) {
+      return fmt::format("input {} was written to", call.inputs[i].name);
+    }
+  }
+  return "";
+}
+
+std::vector<std::vector<std::byte>> hand_bits(const Call& call, Device device, DType dtype) {
+  const Tensors in = convert(call.inputs, prepared_inputs(call, dtype), dtype, device);
+  const std::vector<GuardedOutput> outputs = guarded_outputs(call, dtype, device);
+  for (const GuardedOutput& output : outputs) output.poison();
+  if (!call.run(Backend::hand, device, dtype, in, tensors_of(outputs), Write::overwrite)) {
+    fail("{}: hand lacks the entry", call.entry);
+  }
+  std::vector<std::vector<std::byte>> bits;
+  for (const GuardedOutput& output : outputs) bits.push_back(bytes_of(output.tensor()));
+  return bits;
+}
+
+double objective(const Case& c, const Tensors& in, const std::vector<double>& weights) {
+  const std::vector<double> y = c.function(in).to_vector<double>();
+  long double sum = 0;
+  for (std::size_t i = 0; i < y.size(); ++i) sum += static_cast<long double>(y[i]) * weights[i];
+  return static_cast<double>(sum);
+}
+
+// Central difference of the objective along one element.
+double difference_quotient(const Case& c, const Tensors& in, std::size_t input,
+                           std::int64_t element, const std::vector<double>& weights) {
+  constexpr double kStep = 1e-5;  // truncation ~ step^2, rounding ~ 1e-16 / step: both near 1e-10
+  double* x = in[input].data<double>() + element;
+  const double before = *x;
+  *x = before + kStep;
+  const double up = objective(c, in, weights);
+  *x = before - kStep;
+  const double down = objective(c, in, weights);
+  *x = before;
+  return (up - down) / (2 * kStep);
+}
+
+}  // namespace
+
+std::string check_agreement(const Case& c, Backend backend, Device device, DType dtype) {
+  for (const Call& call : c.calls) {
+    for (const Write write : {Write::overwrite, Write::accumulate}) {
+      if (write == Write::accumulate && !call.accumulates) continue;
+      const std::string bad = check_call(call, backend, device, dtype, write);
+      if (!bad.empty()) {
+        return fmt::format("{}{}: {}", call.entry,
+                           write == Write::accumulate ? " (accumulate)" : "", bad);
+      }
+    }
+  }
+  return "";
+}
+
+std::string check_gradient(const Case& c) {
+  constexpr std::int64_t kSample = 24;  // elements per input
+  constexpr double kTolerance = 1e-6;
+  const ScopedBackend hand(Backend::hand);
+  Tensors in = make_inputs(c.inputs, DType::f64, kSeed);
+  for (Tensor& x : in) {
+    if (x.dtype() == DType::f64) x.set_requires_grad(true);
+  }
+  const Tensor y = c.function(in);
+  const Tensor seed = make_input({"seed", y.shape()}, DType::f64, kSeed + 50);
+  if (y.elements() == 0) return "";
+  backward(y, {}, seed);
+  const std::vector<double> weights = seed.to_vector<double>();
+  const NoGrad no_grad;
+  for (std::size_t i = 0; i < in.size(); ++i) {
+    if (in[i].dtype() != DType::f64 || in[i].elements() == 0) continue;
+    if (!in[i].grad().defined()) return fmt::format("input {} got no gradient", c.inputs[i].name);
+    const std::vector<double> gradient = in[i].grad().to_vector<double>();
+    double scale = 0;
+    for (const double g : gradient) scale = std::max(scale, std::fabs(g));
+    const auto order = permutation(RandomStream(kSeed, "sample"), 0, in[i].elements());
+    for (std::int64_t k = 0; k < std::min(kSample, in[i].elements()); ++k) {
+      const std::int64_t element = order[static_cast<std::size_t>(k)];
+      const double numeric = difference_quotient(c, in, i, element, weights);
+      const double analytic = gradient[static_cast<std::size_t>(element)];
+      // Small elements of a large gradient are judged by the gradient's size: their difference
+      // quotient is rounding.
+      const double size = std::max({std::fabs(numeric), std::fabs(analytic), 1e-2 * scale, 1e-3});
+      if (!(std::fabs(numeric - analytic) <= kTolerance * size)) {
+        return fmt::format("gradient of {} {} at element {}: backward says {}, differences say {}",
+                           c.inputs[i].name, to_string(in[i].shape()), element, analytic, numeric);
+      }
+    }
+  }
+  return "";
+}
+
+std::string check_schedules(const Case& c, DType dtype) {
+  for (const Call& call : c.calls) {
+    const auto plain = hand_bits(call, Device::cpu, dtype);
+    for (const simt::Schedule schedule : kSchedules) {
+      const simt::ScopedOptions options(
+          {.schedule = schedule, .seed = kSeed, .poison_shared = true, .detect_races = false});
+      if (hand_bits(call, Device::cpu, dtype) != plain) {
+        return fmt::format("{}: other bits under schedule {}", call.entry,
+                           static_cast<int>(schedule));
+      }
+    }
+  }
+  return "";
+}
+
+std::string check_races(const Case& c, DType dtype) {
+  for (const Call& call : c.calls) {
+    for (const simt::Schedule schedule : kSchedules) {
+      const simt::ScopedOptions options(
+          {.schedule = schedule, .seed = kSeed, .poison_shared = true, .detect_races = true});
+      hand_bits(call, Device::cpu, dtype);  // throws simt::Report
+    }
+  }
+  return "";
+}
+
+std::string check_same_bits(const Case& c, DType dtype) {
+  for (const Call& call : c.calls) {
+    if (hand_bits(call, Device::cpu, dtype) != hand_bits(call, Device::cuda, dtype)) {
+      return fmt::format("{}: the GPU gives other bits than simt", call.entry);
+    }
+  }
+  return "";
+}
+
+}  // namespace cucina::testing
