@@ -1,13 +1,17 @@
 // The one list of ops: adding a room adds an include and a line here.
 #include "kernels/all_ops.h"
 
+#include "kernels/dropout2d/dropout2d.h"
 #include "kernels/relu/relu.h"
+#include "kernels/softmax_cross_entropy/softmax_cross_entropy.h"
 
 namespace cucina {
 
 const std::vector<OpEntry>& all_ops() {
   static const std::vector<OpEntry> ops{
       op_entry<ReluOp>(),
+      op_entry<Dropout2dOp>(),
+      op_entry<SoftmaxCrossEntropyOp>(),
   };
   return ops;
 }

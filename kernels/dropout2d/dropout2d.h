@@ -43,8 +43,7 @@ struct Dropout2dOp {
   static Dropout2dOp reference();
   template <typename Target>
   static Dropout2dOp hand();
-  // oneDNN has no dropout before version 3.8, and that one drops elements, not channels; cuDNN's
-  // draws its own numbers from a state of its own. Neither could give the same bits as `hand`.
+  // The libraries' dropouts drop elements, not channels, and draw numbers of their own.
   template <typename Target>
   static Dropout2dOp vendor() {
     return {};
