@@ -2,6 +2,8 @@
 #include "kernels/all_ops.h"
 
 #include "kernels/dropout2d/dropout2d.h"
+#include "kernels/add/add.h"
+#include "kernels/pool2d/pool2d.h"
 #include "kernels/relu/relu.h"
 #include "kernels/softmax_cross_entropy/softmax_cross_entropy.h"
 
@@ -9,6 +11,8 @@ namespace cucina {
 
 const std::vector<OpEntry>& all_ops() {
   static const std::vector<OpEntry> ops{
+      op_entry<AddOp>(),
+      op_entry<Pool2dOp>(),
       op_entry<ReluOp>(),
       op_entry<Dropout2dOp>(),
       op_entry<SoftmaxCrossEntropyOp>(),
