@@ -4,6 +4,7 @@
 #include "kernels/dropout2d/dropout2d.h"
 #include "kernels/add/add.h"
 #include "kernels/pool2d/pool2d.h"
+#include "kernels/matmul/matmul.h"
 #include "kernels/relu/relu.h"
 #include "kernels/softmax_cross_entropy/softmax_cross_entropy.h"
 
@@ -13,6 +14,7 @@ const std::vector<OpEntry>& all_ops() {
   static const std::vector<OpEntry> ops{
       op_entry<AddOp>(),
       op_entry<Pool2dOp>(),
+      op_entry<MatmulOp>(),
       op_entry<ReluOp>(),
       op_entry<Dropout2dOp>(),
       op_entry<SoftmaxCrossEntropyOp>(),

@@ -58,11 +58,10 @@ void column_sum(const char* name, const Stream& stream, const Real* x, std::int6
   const auto across = static_cast<unsigned>((columns + width - 1) / width);
   const std::int64_t groups = (rows + kSummedRows - 1) / kSummedRows;
   if (groups > 1) {
-    simt::launch(name, column_sum_kernel<Real>,
-                 {.grid = {across, static_cast<unsigned>(groups)},
-                  .block = {kSumThreads},
-                  .stream = stream},
-                 x, rows, columns, kSummedRows, lanes, false, scratch);
+    simt::launch(
+        name, column_sum_kernel<Real>,
+        {.grid = {across, static_cast<unsigned>(groups)}, .block = {kSumThreads}, .stream = stream},
+        x, rows, columns, kSummedRows, lanes, false, scratch);
     x = scratch;
     rows = groups;
   }

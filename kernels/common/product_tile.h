@@ -28,7 +28,8 @@ struct ProductTile {
   static_assert(kThreads % kDepth == 0 && kThreads % 32 == 0);
 
   struct Shared {
-    // + 4: threads along the inner dimension write to different banks, and rows stay 16-byte aligned
+    // + 4: threads along the inner dimension write to different banks, and rows stay 16-byte
+    // aligned
     alignas(16) Real a[kDepth][kRows + 4];
     alignas(16) Real b[kDepth][kColumns + 4];
   };
@@ -83,8 +84,7 @@ struct ProductTile {
       for (int i = thread; i < kSize * kDepth; i += kThreads) {
         const int depth = i / kSize;
         const bool inside = l + depth < end;
-        tile[depth][i % kSize] =
-            inside ? load(i % kSize, load.inner(l + depth)) : Real(0);
+        tile[depth][i % kSize] = inside ? load(i % kSize, load.inner(l + depth)) : Real(0);
       }
     }
   }

@@ -95,7 +95,7 @@ std::int64_t splits(std::int64_t m, std::int64_t n, std::int64_t k) {
   return std::max<std::int64_t>(1, std::min(kEnoughBlocks / tiles, k / kWorthBlock));
 }
 
-std::int64_t multiply_scratch(std::int64_t m, std::int64_t n, std::int64_t k) {
+std::int64_t split_scratch(std::int64_t m, std::int64_t n, std::int64_t k) {
   const std::int64_t count = splits(m, n, k);
   return count > 1 ? count * m * n : 0;
 }
@@ -103,19 +103,18 @@ std::int64_t multiply_scratch(std::int64_t m, std::int64_t n, std::int64_t k) {
 template <typename Real, int kTile>
 void launch_tiles(const Product<Real>& product, const MatmulParams& params, std::int64_t count,
                   const Stream& stream) {
-  const auto kernel =
-      params.transpose_a
-          ? (params.transpose_b ? tiled_kernel<Real, kTile, true, true>
-                                : tiled_kernel<Real, kTile, true, false>)
-          : (params.transpose_b ? tiled_kernel<Real, kTile, false, true>
-                                : tiled_kernel<Real, kTile, false, false>);
-  simt::launch("matmul.multiply", kernel,
-               {.grid = {static_cast<unsigned>(divide_up(product.m, kTile)),
-                         static_cast<unsigned>(divide_up(product.n, kTile)),
-                         static_cast<unsigned>(count)},
-                .block = {ProductTile<Real, kTile, kTile>::kThreads},
-                .stream = stream},
-               product);
+  const auto kernel = params.transpose_a
+                          ? (params.transpose_b ? tiled_kernel<Real, kTile, true, true>
+                                                : tiled_kernel<Real, kTile, true, false>)
+                          : (params.transpose_b ? tiled_kernel<Real, kTile, false, true>
+                                                : tiled_kernel<Real, kTile, false, false>);
+  simt::launch(
+      "matmul.multiply", kernel,
+      {.grid = {static_cast<unsigned>(divide_up(product.m, kTile)),
+                static_cast<unsigned>(divide_up(product.n, kTile)), static_cast<unsigned>(count)},
+       .block = {ProductTile<Real, kTile, kTile>::kThreads},
+       .stream = stream},
+      product);
 }
 
 void run_multiply(const Tensor& a, const Tensor& b, const MatmulParams& params, const Tensor& bias,
@@ -164,7 +163,7 @@ template <typename Target>
 MatmulOp MatmulOp::hand() {
   return {.dtypes = kReal,
           .multiply = run_multiply,
-          .multiply_scratch = multiply_scratch,
+          .multiply_scratch = split_scratch,
           .bias_gradient = run_bias_gradient,
           .bias_gradient_scratch = column_sum_scratch};
 }
