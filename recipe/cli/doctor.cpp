@@ -54,7 +54,7 @@ Json backends(const OpEntry& op) {
   for (const Device device : {Device::cpu, Device::cuda}) {
     Json answering = Json::array();
     for (const Backend backend : {Backend::reference, Backend::hand, Backend::vendor}) {
-      if (op.has(backend, device)) answering.push_back(name(backend));
+      if (op.dtypes(backend, device).bits != 0) answering.push_back(name(backend));
     }
     report[std::string(name(device))] = answering;
   }
