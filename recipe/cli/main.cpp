@@ -1,10 +1,12 @@
 // The `cucina` program: chooses the subcommand, and turns every failure into one sentence on stderr
 // and an exit code.
 #include <fmt/core.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <new>
 #include <string>
@@ -100,6 +102,16 @@ int run(int argc, char** argv) {
   return chosen();
 }
 
+// libgomp's threads spin while they wait for each other. Where other programs want the cores too,
+// every one of a training step's many short loops then waits for a whole time slice: measured, ten
+// times slower. Sleeping costs microseconds. libgomp reads its environment before main() runs, so
+// start again with it set, unless the user has chosen.
+void let_threads_sleep(char** argv) {
+  if (std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;
+  if (::setenv("OMP_WAIT_POLICY", "passive", 1) != 0) return;
+  ::execv("/proc/self/exe", argv);  // returns only when that is not possible: then go on as we are
+}
+
 int report(std::string text, ExitCode code) {
   std::replace(text.begin(), text.end(), '\n', ' ');
   fmt::print(stderr, "cucina: {}\n", text);
@@ -111,6 +123,7 @@ int report(std::string text, ExitCode code) {
 
 int main(int argc, char** argv) {
   using cucina::ExitCode;
+  cucina::cli::let_threads_sleep(argv);
   try {
     return cucina::cli::run(argc, argv);
   } catch (const cucina::Error& error) {
