@@ -3,6 +3,7 @@
 
 #include "kernels/dropout2d/dropout2d.h"
 #include "kernels/add/add.h"
+#include "kernels/batch_norm/batch_norm.h"
 #include "kernels/pool2d/pool2d.h"
 #include "kernels/matmul/matmul.h"
 #include "kernels/relu/relu.h"
@@ -13,6 +14,7 @@ namespace cucina {
 const std::vector<OpEntry>& all_ops() {
   static const std::vector<OpEntry> ops{
       op_entry<AddOp>(),
+      op_entry<BatchNormOp>(),
       op_entry<Pool2dOp>(),
       op_entry<MatmulOp>(),
       op_entry<ReluOp>(),

@@ -47,8 +47,8 @@ struct BatchNormGradients {
 struct BatchNormOp {
   static constexpr std::string_view kName = "batch_norm";
   DTypes dtypes;
-  // Writes y, the batch's mean and 1 / sqrt(var + eps), and updates the running statistics. Of an
-  // empty batch mean and var are 0.
+  // Writes y, the batch's mean and 1 / sqrt(var + eps), and updates the running statistics. An
+  // empty batch has mean and var 0.
   void (*forward_train)(const Tensor& x, const Tensor& gamma, const Tensor& beta,
                         const BatchNormParams& params, const Tensor& running_mean,
                         const Tensor& running_var, const Tensor& scratch, const Tensor& y,

@@ -102,6 +102,8 @@ void run_global_average_backward(const Tensor& dy, Write write, const Tensor& dx
 template <typename Target>
 Pool2dOp Pool2dOp::vendor() {
   return {.dtypes = kF32,
+          // oneDNN keeps the same index, but its maximum skips NaN, and of a window full of -Inf it
+          // makes -FLT_MAX (seen in 2.6.3): diverged weights would look healthy.
           .max_forward = nullptr,
           .max_backward = nullptr,
           .average_forward = run_average_forward,
