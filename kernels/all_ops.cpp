@@ -5,6 +5,7 @@
 #include "kernels/add/add.h"
 #include "kernels/batch_norm/batch_norm.h"
 #include "kernels/pool2d/pool2d.h"
+#include "kernels/conv2d/conv2d.h"
 #include "kernels/matmul/matmul.h"
 #include "kernels/relu/relu.h"
 #include "kernels/softmax_cross_entropy/softmax_cross_entropy.h"
@@ -16,6 +17,7 @@ const std::vector<OpEntry>& all_ops() {
       op_entry<AddOp>(),
       op_entry<BatchNormOp>(),
       op_entry<Pool2dOp>(),
+      op_entry<Conv2dOp>(),
       op_entry<MatmulOp>(),
       op_entry<ReluOp>(),
       op_entry<Dropout2dOp>(),

@@ -7,6 +7,8 @@
 #include "kernels/simt/simt.h"
 
 namespace cucina {
+// Every .cu file has its own copy: nvcc and g++ compile the same names to different code.
+namespace {
 
 inline constexpr std::int64_t kSummedRows = 512;  // by one block of the first pass
 inline constexpr unsigned kSumThreads = 128;
@@ -70,4 +72,5 @@ void column_sum(const char* name, const Stream& stream, const Real* x, std::int6
                lanes, accumulate, out);
 }
 
+}  // namespace
 }  // namespace cucina

@@ -3,9 +3,12 @@
 
 #include <cstdint>
 
+#include "kernels/common/outer_product.h"
 #include "kernels/simt/simt.h"
 
 namespace cucina {
+// Every .cu file has its own copy: nvcc and g++ compile the same names to different code.
+namespace {
 
 // Where consecutive threads read consecutive elements of a factor.
 enum class Along : std::uint8_t { inner, outer };
@@ -21,10 +24,8 @@ enum class Along : std::uint8_t { inner, outer };
 //   Real operator()(int outer, const Inner& l) const;   outer counts from the tile's edge
 template <typename Real, int kRows, int kColumns, int kDepth = 16>
 struct ProductTile {
-  static constexpr int kThreadRows = 8;
-  static constexpr int kThreadColumns = 8;
-  static constexpr int kThreadsAcross = kColumns / kThreadColumns;
-  static constexpr int kThreads = kThreadsAcross * (kRows / kThreadRows);
+  static constexpr int kThreadsAcross = kColumns / kOuter;
+  static constexpr int kThreads = kThreadsAcross * (kRows / kOuter);
   static_assert(kThreads % kDepth == 0 && kThreads % 32 == 0);
 
   struct Shared {
@@ -36,11 +37,11 @@ struct ProductTile {
 
   int first_row;     // of this thread, within the tile
   int first_column;  // likewise
-  Real sum[kThreadRows][kThreadColumns];
+  Real sum[kOuter][kOuter];
 
   __device__ ProductTile()
-      : first_row(static_cast<int>(threadIdx.x) / kThreadsAcross * kThreadRows),
-        first_column(static_cast<int>(threadIdx.x) % kThreadsAcross * kThreadColumns),
+      : first_row(static_cast<int>(threadIdx.x) / kThreadsAcross * kOuter),
+        first_column(static_cast<int>(threadIdx.x) % kThreadsAcross * kOuter),
         sum{} {}
 
   // sum += a b over inner indices [begin, end), in ascending order.
@@ -52,7 +53,8 @@ struct ProductTile {
       fill(shared.b, b, l, end);
       __syncthreads();
       for (int depth = 0; depth < kDepth; ++depth) {
-        multiply(shared.a[depth] + first_row, shared.b[depth] + first_column);
+        const Real* const a_part = shared.a[depth] + first_row;
+        add_outer_product([&](int i) { return a_part[i]; }, shared.b[depth] + first_column, sum);
       }
       __syncthreads();  // the tiles are about to be overwritten
     }
@@ -62,17 +64,17 @@ struct ProductTile {
   // tile.
   template <typename Body>
   __device__ void for_each(Body body) const {
-    for (int i = 0; i < kThreadRows; ++i) {
-      for (int j = 0; j < kThreadColumns; ++j) body(first_row + i, first_column + j, sum[i][j]);
+    for (int i = 0; i < kOuter; ++i) {
+      for (int j = 0; j < kOuter; ++j) body(first_row + i, first_column + j, sum[i][j]);
     }
   }
 
  private:
-  template <int kOuter, typename Loader>
-  static __device__ void fill(Real (&tile)[kDepth][kOuter], const Loader& load, std::int64_t l,
+  template <int kPitch, typename Loader>
+  static __device__ void fill(Real (&tile)[kDepth][kPitch], const Loader& load, std::int64_t l,
                               std::int64_t end) {
     const int thread = static_cast<int>(threadIdx.x);
-    constexpr int kSize = kOuter - 4;
+    constexpr int kSize = kPitch - 4;
     if constexpr (Loader::kAlong == Along::inner) {
       const int depth = thread % kDepth;
       const bool inside = l + depth < end;
@@ -88,15 +90,7 @@ struct ProductTile {
       }
     }
   }
-
-  __device__ void multiply(const Real* a, const Real* b) {
-    Real b_part[kThreadColumns];
-    for (int j = 0; j < kThreadColumns; ++j) b_part[j] = b[j];
-    for (int i = 0; i < kThreadRows; ++i) {
-      const Real a_part = a[i];
-      for (int j = 0; j < kThreadColumns; ++j) sum[i][j] = fma(a_part, b_part[j], sum[i][j]);
-    }
-  }
 };
 
+}  // namespace
 }  // namespace cucina

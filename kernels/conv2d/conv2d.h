@@ -22,9 +22,17 @@ struct Conv2dParams {
 //   returns  (n, p, q, k), p = (h + 2 pad - r) / stride + 1, rounded down
 //   gradient dx, dw, db; dw and db of `hand` sum blocks in a fixed order: equal bits from run to
 //            run. `vendor` may not.
-//   throws   Error when channels differ or a window exceeds the padded image
+//   throws   Error when channels differ, a window exceeds the padded image, stride < 1, pad < 0, or
+//            a size is beyond 2^31 - 1
 //   source   Dumoulin & Visin 2016, arXiv:1603.07285, relation 5
 Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dParams& params = {});
+
+// For backends whose entries want none.
+inline std::int64_t no_backward_weight_scratch(const Shape&, const Shape&, const Conv2dParams&,
+                                               const Shape&) {
+  return 0;
+}
+inline std::int64_t no_backward_bias_scratch(const Shape&) { return 0; }
 
 // What a backend provides. Scratch is memory of the same dtype that lives for the call: the front
 // door allocates as many elements as the entry's ..._scratch says (and passes an undefined Tensor
@@ -39,7 +47,8 @@ struct Conv2dOp {
                          const Tensor& dx);
   void (*backward_weight)(const Tensor& dy, const Tensor& x, const Conv2dParams& params,
                           Write write, const Tensor& dw, const Tensor& scratch);
-  std::int64_t (*backward_weight_scratch)(const Shape& dy, const Shape& dw);
+  std::int64_t (*backward_weight_scratch)(const Shape& dy, const Shape& x,
+                                          const Conv2dParams& params, const Shape& dw);
   void (*backward_bias)(const Tensor& dy, Write write, const Tensor& db, const Tensor& scratch);
   std::int64_t (*backward_bias_scratch)(const Shape& dy);
 

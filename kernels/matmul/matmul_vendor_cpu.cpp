@@ -51,20 +51,7 @@ void run_multiply(const Tensor& a, const Tensor& b, const MatmulParams& params, 
 }
 
 void run_bias_gradient(const Tensor& dy, Write write, const Tensor& db, const Tensor&) {
-  if (db.elements() == 0) return;
-  if (dy.elements() == 0) {
-    if (write == Write::overwrite) db.zero();
-    return;
-  }
-  const auto dy_md = onednn::describe({dy.size(0), dy.size(1)}, Tag::ab);
-  const auto db_md = onednn::describe({1, dy.size(1)}, Tag::ab);
-  const auto description =
-      onednn::primitive<dnnl::reduction>(dnnl::algorithm::reduction_sum, dy_md, db_md, 0.f, 0.f);
-  onednn::deliver(db, write, [&](const Tensor& to) {
-    onednn::execute(
-        "matmul.bias_gradient", dnnl::reduction(description),
-        {{DNNL_ARG_SRC, onednn::wrap(dy_md, dy)}, {DNNL_ARG_DST, onednn::wrap(db_md, to)}});
-  });
+  onednn::column_sum("matmul.bias_gradient", dy, write, db);
 }
 
 }  // namespace
