@@ -1,6 +1,9 @@
 // The innermost step of every product of matrices: eight by eight sums in a thread's registers.
 #pragma once
 
+#include <utility>
+
+#include "kernels/simt/pack8.h"
 #include "kernels/simt/simt.h"
 
 namespace cucina {
@@ -9,16 +12,44 @@ namespace {
 
 inline constexpr int kOuter = 8;
 
-// sum[i][j] += a(i) b[j]: 64 multiply-adds for 16 reads. Under simt a row of sums is one vector.
-template <typename Real, typename A>
-__device__ __forceinline__ void add_outer_product(A a, const Real* b, Real (&sum)[kOuter][kOuter]) {
-  Real b_part[kOuter];
-  for (int j = 0; j < kOuter; ++j) b_part[j] = b[j];
-  for (int i = 0; i < kOuter; ++i) {
-    const Real a_part = a(i);
-    for (int j = 0; j < kOuter; ++j) sum[i][j] = fma(a_part, b_part[j], sum[i][j]);
+// 64 multiply-adds for every 16 numbers read. Written without loops over rows, so that both
+// compilers keep all sums in registers.
+template <typename Real>
+class OuterProduct {
+ public:
+  // sum[i][j] += a(i) b[j], each with one rounding
+  template <typename A>
+  __device__ __forceinline__ void add(A a, const Real* b) {
+    add_rows(a, simt::Pack8<Real>::load(b), kRows);
   }
-}
+
+  // Calls body(i, sums), sums[j] being the sum of row i and column j.
+  template <typename Body>
+  __device__ __forceinline__ void for_each_row(Body body) const {
+    visit_rows(body, kRows);
+  }
+
+ private:
+  static constexpr std::make_integer_sequence<int, kOuter> kRows = {};
+
+  template <typename A, int... kRow>
+  __device__ __forceinline__ void add_rows(A a, const simt::Pack8<Real>& b,
+                                           std::integer_sequence<int, kRow...>) {
+    (sum_[kRow].add_product(a(kRow), b), ...);
+  }
+  template <typename Body, int... kRow>
+  __device__ __forceinline__ void visit_rows(Body body, std::integer_sequence<int, kRow...>) const {
+    (visit(body, kRow, sum_[kRow]), ...);
+  }
+  template <typename Body>
+  static __device__ void visit(Body body, int row, const simt::Pack8<Real>& sum) {
+    Real sums[kOuter];
+    sum.store(sums);
+    body(row, sums);
+  }
+
+  simt::Pack8<Real> sum_[kOuter] = {};
+};
 
 }  // namespace
 }  // namespace cucina

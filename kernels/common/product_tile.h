@@ -26,7 +26,7 @@ template <typename Real, int kRows, int kColumns, int kDepth = 16>
 struct ProductTile {
   static constexpr int kThreadsAcross = kColumns / kOuter;
   static constexpr int kThreads = kThreadsAcross * (kRows / kOuter);
-  static_assert(kThreads % kDepth == 0 && kThreads % 32 == 0);
+  static_assert(kThreads % kDepth == 0 && kThreads % kRows == 0 && kThreads % kColumns == 0);
 
   struct Shared {
     // + 4: threads along the inner dimension write to different banks, and rows stay 16-byte
@@ -37,12 +37,11 @@ struct ProductTile {
 
   int first_row;     // of this thread, within the tile
   int first_column;  // likewise
-  Real sum[kOuter][kOuter];
+  OuterProduct<Real> sum;
 
   __device__ ProductTile()
       : first_row(static_cast<int>(threadIdx.x) / kThreadsAcross * kOuter),
-        first_column(static_cast<int>(threadIdx.x) % kThreadsAcross * kOuter),
-        sum{} {}
+        first_column(static_cast<int>(threadIdx.x) % kThreadsAcross * kOuter) {}
 
   // sum += a b over inner indices [begin, end), in ascending order.
   template <typename A, typename B>
@@ -52,21 +51,21 @@ struct ProductTile {
       fill(shared.a, a, l, end);
       fill(shared.b, b, l, end);
       __syncthreads();
+      OuterProduct<Real> step = sum;  // in registers, as no barrier comes between
       for (int depth = 0; depth < kDepth; ++depth) {
         const Real* const a_part = shared.a[depth] + first_row;
-        add_outer_product([&](int i) { return a_part[i]; }, shared.b[depth] + first_column, sum);
+        step.add([&](int i) { return a_part[i]; }, shared.b[depth] + first_column);
       }
+      sum = step;
       __syncthreads();  // the tiles are about to be overwritten
     }
   }
 
-  // Calls body(row, column, sum) for each of this thread's elements; row and column are within the
-  // tile.
+  // Calls body(row, column, sums) for each row of this thread's elements: sums[j] is the element of
+  // row `row` and column `column` + j within the tile, for j in [0, 8).
   template <typename Body>
-  __device__ void for_each(Body body) const {
-    for (int i = 0; i < kOuter; ++i) {
-      for (int j = 0; j < kOuter; ++j) body(first_row + i, first_column + j, sum[i][j]);
-    }
+  __device__ void for_each_row(Body body) const {
+    sum.for_each_row([&](int i, const Real* sums) { body(first_row + i, first_column, sums); });
   }
 
  private:
@@ -83,10 +82,9 @@ struct ProductTile {
         tile[depth][outer] = inside ? load(outer, inner) : Real(0);
       }
     } else {
-      for (int i = thread; i < kSize * kDepth; i += kThreads) {
-        const int depth = i / kSize;
-        const bool inside = l + depth < end;
-        tile[depth][i % kSize] = inside ? load(i % kSize, load.inner(l + depth)) : Real(0);
+      const int outer = thread % kSize;
+      for (int depth = thread / kSize; depth < kDepth; depth += kThreads / kSize) {
+        tile[depth][outer] = l + depth < end ? load(outer, load.inner(l + depth)) : Real(0);
       }
     }
   }

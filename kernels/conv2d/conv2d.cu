@@ -23,10 +23,13 @@ struct Result {
   Real* y;           // (n, p, q, k)
   bool accumulate;
 
-  __device__ void put(std::int64_t pixel, int channel, int channels, Real sum) const {
-    if (bias != nullptr) sum += bias[channel];
-    Real& to = y[pixel * channels + channel];
-    to = accumulate ? to + sum : sum;
+  // The sums of eight channels of one pixel, from channel `first` on.
+  __device__ void put(std::int64_t pixel, int first, int channels, const Real* sums) const {
+    Real* const to = y + pixel * channels;
+    for (int j = 0; j < kOuter && first + j < channels; ++j) {
+      const Real sum = bias == nullptr ? sums[j] : sums[j] + bias[first + j];
+      to[first + j] = accumulate ? to[first + j] + sum : sum;
+    }
   }
 };
 
@@ -70,23 +73,19 @@ __global__ void __launch_bounds__(64)
       at[i] =
           patch + pixel / g.q * g.stride * band.pitch() + pixel % g.q * g.stride * band.channels;
     }
-    Real sum[kOuter][kOuter] = {};
+    OuterProduct<Real> sum;
     const Real* weight = weights;
     for (int r = 0; r < g.r; ++r) {
       for (int tap = 0; tap < window_row; ++tap) {
-        add_outer_product([&](int i) { return at[i][tap]; }, weight, sum);
+        sum.add([&](int i) { return at[i][tap]; }, weight);
         weight += kOuter;
       }
       for (int i = 0; i < kOuter; ++i) at[i] += band.pitch();
     }
-    for (int i = 0; i < kOuter; ++i) {
+    sum.for_each_row([&](int i, const Real* sums) {
       const int pixel = begin + thread + i * active;
-      for (int j = 0; j < kOuter; ++j) {
-        if (pixel < pixels && first_channel + j < g.k) {
-          result.put(first_pixel + pixel, first_channel + j, g.k, sum[i][j]);
-        }
-      }
-    }
+      if (pixel < pixels) result.put(first_pixel + pixel, first_channel, g.k, sums);
+    });
   }
 }
 
@@ -179,10 +178,8 @@ __global__ void __launch_bounds__(64)
   tile.accumulate(shared, TapsOfPixels<Real>{g, images, table},
                   TapsOfWindows<Real>{g, windows, first_channel}, 0,
                   static_cast<std::int64_t>(g.r) * g.s * g.c);
-  tile.for_each([&](int i, int j, Real sum) {
-    if (first + i < pixels && first_channel + j < g.k) {
-      result.put(first + i, first_channel + j, g.k, sum);
-    }
+  tile.for_each_row([&](int i, int j, const Real* sums) {
+    if (first + i < pixels) result.put(first + i, first_channel + j, g.k, sums);
   });
 }
 
@@ -233,7 +230,7 @@ __global__ void __launch_bounds__(256)
     const Tap tap = tap_at(g, min(thread % tap_threads + i * tap_threads, taps - 1));
     offset[i] = tap.r * band.pitch() + tap.s * g.c + tap.c;
   }
-  Real sum[kOuter][kOuter] = {};
+  OuterProduct<Real> sum;
   for (int item = static_cast<int>(blockIdx.x); item < g.n * bands;
        item += static_cast<int>(gridDim.x)) {
     const int n = item / bands, row = item % bands * band.rows;
@@ -251,7 +248,7 @@ __global__ void __launch_bounds__(256)
       const Real* at = patch + y * g.stride * band.pitch();
       const Real* gradient = gradients + y * g.q * kOuter;
       for (int x = 0; x < g.q; ++x) {
-        add_outer_product([&](int i) { return at[offset[i]]; }, gradient, sum);
+        sum.add([&](int i) { return at[offset[i]]; }, gradient);
         at += g.stride * g.c;
         gradient += kOuter;
       }
@@ -261,13 +258,14 @@ __global__ void __launch_bounds__(256)
   if (group >= row_groups) return;
   Real* const to =
       partial + static_cast<std::int64_t>(blockIdx.x * row_groups + group) * g.k * taps;
-  for (int i = 0; i < kOuter; ++i) {
+  sum.for_each_row([&](int i, const Real* sums) {
     const int tap = thread % tap_threads + i * tap_threads;
+    if (tap >= taps) return;
     for (int j = 0; j < kOuter; ++j) {
-      const int k = first_channel + j;
-      if (tap < taps && k < g.k) to[static_cast<std::int64_t>(k) * taps + tap] = sum[i][j];
+      const std::int64_t k = first_channel + j;
+      if (k < g.k) to[k * taps + tap] = sums[j];
     }
-  }
+  });
 }
 
 // One block: 64 output channels, 64 taps, and one split of the pixels.
@@ -291,9 +289,10 @@ __global__ void __launch_bounds__(64)
                   PixelsOfTaps<Real>{g, images, table}, begin,
                   begin + pixels_per_split < pixels ? begin + pixels_per_split : pixels);
   Real* const to = partial + static_cast<std::int64_t>(blockIdx.z) * g.k * taps;
-  tile.for_each([&](int i, int j, Real sum) {
-    if (first_channel + i < g.k && first_tap + j < taps) {
-      to[static_cast<std::int64_t>(first_channel + i) * taps + first_tap + j] = sum;
+  tile.for_each_row([&](int i, int j, const Real* sums) {
+    if (first_channel + i >= g.k) return;
+    for (int tap = first_tap + j; tap < min(first_tap + j + kOuter, taps); ++tap) {
+      to[static_cast<std::int64_t>(first_channel + i) * taps + tap] = sums[tap - first_tap - j];
     }
   });
 }

@@ -72,11 +72,14 @@ __global__ void __launch_bounds__(ProductTile<Real, kTile, kTile>::kThreads)
 
   const bool adds_bias = bias != nullptr && blockIdx.z == 0;
   Real* const to = c + blockIdx.z * m * n;
-  tile.for_each([&](int i, int j, Real sum) {
-    if (row + i >= m || column + j >= n) return;
-    if (adds_bias) sum += bias[column + j];
-    Real& element = to[(row + i) * n + column + j];
-    element = accumulate ? element + sum : sum;
+  tile.for_each_row([&](int i, int j, const Real* sums) {
+    if (row + i >= m) return;
+    const std::int64_t first = column + j;
+    for (int offset = 0; offset < kOuter && first + offset < n; ++offset) {
+      const Real sum = adds_bias ? sums[offset] + bias[first + offset] : sums[offset];
+      Real& element = to[(row + i) * n + first + offset];
+      element = accumulate ? element + sum : sum;
+    }
   });
 }
 
