@@ -177,6 +177,7 @@ std::vector<Case> Conv2dOp::cases() {
            {"pointwise", {3, 6, 7, 40}, {35, 1, 1, 40}},
            {"many_channels", {2, 9, 9, 67}, {37, 3, 3, 67}, {.pad = 1}},
            {"many_channels_stride2", {2, 11, 9, 35}, {66, 3, 3, 35}, {.stride = 2, .pad = 1}},
+           {"many_small_images", {70, 6, 6, 2}, {3, 3, 3, 2}, {.pad = 1}},
            {"many_pixels", {3, 41, 37, 3}, {9, 3, 3, 3}, {.pad = 1}},
            {"eight_channels", {2, 15, 13, 8}, {16, 5, 5, 8}, {.pad = 2}},
            {"lenet_first", {64, 28, 28, 1}, {6, 5, 5, 1}, {.pad = 2}},

@@ -291,8 +291,10 @@ __global__ void __launch_bounds__(64)
   Real* const to = partial + static_cast<std::int64_t>(blockIdx.z) * g.k * taps;
   tile.for_each_row([&](int i, int j, const Real* sums) {
     if (first_channel + i >= g.k) return;
-    for (int tap = first_tap + j; tap < min(first_tap + j + kOuter, taps); ++tap) {
-      to[static_cast<std::int64_t>(first_channel + i) * taps + tap] = sums[tap - first_tap - j];
+    Real* const row = to + static_cast<std::int64_t>(first_channel + i) * taps;
+    for (int offset = 0; offset < kOuter; ++offset) {
+      const int tap = first_tap + j + offset;
+      if (tap < taps) row[tap] = sums[offset];
     }
   });
 }
