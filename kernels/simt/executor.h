@@ -19,6 +19,13 @@ namespace cucina::simt::inline host::detail {
 constexpr int kWarp = 32;
 constexpr int kMaxThreads = 1024;
 constexpr int kMaxWarps = kMaxThreads / kWarp;
+// What a poisoned byte at `address` holds. The pattern reads as NaN as f32 and as f64, and is no
+// number a program is likely to write.
+constexpr std::uint8_t poison_at(std::uintptr_t address) {
+  constexpr std::uint32_t kPattern = 0x7ff4dead;
+  return static_cast<std::uint8_t>(kPattern >> 8 * (address % 4));
+}
+void poison(void* data, std::size_t bytes);
 
 enum class State : std::uint8_t { ready, at_barrier, at_warp_op, returned };
 
