@@ -16,14 +16,22 @@ struct alignas(sizeof(T) * kWidth < 16 ? sizeof(T) * kWidth : 16) Pack {
   T at[kWidth];
 };
 
+// Element by element, from an address known to be aligned: nvcc makes vector moves of it, and g++
+// keeps the pack in registers, where a copy of the struct would go through memory.
 template <int kWidth, typename T>
 __device__ __forceinline__ Pack<T, kWidth> load_pack(const T* from) {
-  return *reinterpret_cast<const Pack<T, kWidth>*>(from);
+  constexpr auto kAlignment = alignof(Pack<T, kWidth>);
+  const T* aligned = static_cast<const T*>(__builtin_assume_aligned(from, kAlignment));
+  Pack<T, kWidth> pack;
+  for (int j = 0; j < kWidth; ++j) pack.at[j] = aligned[j];
+  return pack;
 }
 
 template <int kWidth, typename T>
 __device__ __forceinline__ void store_pack(const Pack<T, kWidth>& pack, T* to) {
-  *reinterpret_cast<Pack<T, kWidth>*>(to) = pack;
+  constexpr auto kAlignment = alignof(Pack<T, kWidth>);
+  T* aligned = static_cast<T*>(__builtin_assume_aligned(to, kAlignment));
+  for (int j = 0; j < kWidth; ++j) aligned[j] = pack.at[j];
 }
 
 template <int kWidth, typename T>
