@@ -3,35 +3,42 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <type_traits>
 
 #include "core/tensor.h"
 #include "kernels/simt/simt.h"
 
 namespace cucina {
 
-// Aligned so that a GPU moves it in as few instructions as there are 16 bytes in it; on the host a
-// loop over `at` is one vector instruction.
 template <typename T, int kWidth>
 struct alignas(sizeof(T) * kWidth < 16 ? sizeof(T) * kWidth : 16) Pack {
   T at[kWidth];
 };
 
-// Element by element, from an address known to be aligned: nvcc makes vector moves of it, and g++
-// keeps the pack in registers, where a copy of the struct would go through memory.
+// Moved as a whole nvcc makes 16-byte moves of it, element by element it does not; g++ keeps it in
+// registers element by element, and sends it through the stack as a whole.
+inline constexpr bool kMovePacksWhole = std::is_same_v<simt::Target, Gpu>;
+
 template <int kWidth, typename T>
 __device__ __forceinline__ Pack<T, kWidth> load_pack(const T* from) {
-  constexpr auto kAlignment = alignof(Pack<T, kWidth>);
-  const T* aligned = static_cast<const T*>(__builtin_assume_aligned(from, kAlignment));
-  Pack<T, kWidth> pack;
-  for (int j = 0; j < kWidth; ++j) pack.at[j] = aligned[j];
-  return pack;
+  const auto& there = *reinterpret_cast<const Pack<T, kWidth>*>(from);
+  if constexpr (kMovePacksWhole) {
+    return there;
+  } else {
+    Pack<T, kWidth> pack;
+    for (int j = 0; j < kWidth; ++j) pack.at[j] = there.at[j];
+    return pack;
+  }
 }
 
 template <int kWidth, typename T>
 __device__ __forceinline__ void store_pack(const Pack<T, kWidth>& pack, T* to) {
-  constexpr auto kAlignment = alignof(Pack<T, kWidth>);
-  T* aligned = static_cast<T*>(__builtin_assume_aligned(to, kAlignment));
-  for (int j = 0; j < kWidth; ++j) aligned[j] = pack.at[j];
+  auto& there = *reinterpret_cast<Pack<T, kWidth>*>(to);
+  if constexpr (kMovePacksWhole) {
+    there = pack;
+  } else {
+    for (int j = 0; j < kWidth; ++j) there.at[j] = pack.at[j];
+  }
 }
 
 template <int kWidth, typename T>
@@ -52,9 +59,8 @@ void for_pack_width(std::int64_t c, std::initializer_list<Tensor> tensors, F&& f
     for (const Tensor& tensor : tensors) {
       if (!tensor.defined()) continue;
       const std::uintptr_t bytes = width * size_of(tensor.dtype());
-      if (reinterpret_cast<std::uintptr_t>(tensor.raw()) % (bytes < 16 ? bytes : 16) != 0) {
-        return false;
-      }
+      const auto address = reinterpret_cast<std::uintptr_t>(tensor.raw());
+      if (address % (bytes < 16 ? bytes : 16) != 0) return false;
     }
     return true;
   };

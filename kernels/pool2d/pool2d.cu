@@ -92,8 +92,8 @@ struct MaxForward {
         const auto value = load_pack<kWidth>(corner + (r * windows.w + s) * windows.c);
         const int position = static_cast<int>(r * windows.window + s);
         for (int j = 0; j < kWidth; ++j) {
-          // This way round NaN wins over numbers, and the first NaN stays.
-          const bool wins = !(value.at[j] <= best.at[j]) && best.at[j] == best.at[j];
+          // This way round NaN wins over numbers, and the first NaN stays; & does not branch.
+          const bool wins = !(value.at[j] <= best.at[j]) & (best.at[j] == best.at[j]);
           best.at[j] = wins ? value.at[j] : best.at[j];
           won[j] = wins ? position : won[j];
         }
