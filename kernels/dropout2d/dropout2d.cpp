@@ -1,0 +1,92 @@
+// dropout2d's front door: checks, choice of backend, the recorded gradient; and its cases.
+#include "kernels/dropout2d/dropout2d.h"
+
+#include "core/autograd.h"
+#include "core/error.h"
+
+namespace cucina {
+namespace {
+
+void check(const Tensor& x, const Dropout2dParams& params) {
+  if (x.shape().rank() != 4) {
+    fail("dropout2d: x is {} but must be of rank 4: (n, h, w, c)", describe(x));
+  }
+  if (!(params.p >= 0 && params.p < 1)) {
+    fail("dropout2d: p is {} but must be in [0, 1)", params.p);
+  }
+}
+
+void check_step(const Tensor& x, const Tensor& step) {
+  if (!step.defined()) {
+    fail("dropout2d: step is missing; give the training step as i32 (1) on {}", name(x.device()));
+  }
+  if (step.dtype() != DType::i32 || step.elements() != 1 || step.device() != x.device()) {
+    fail("dropout2d: step is {} but must be i32 (1) on {}, as x is", describe(step),
+         name(x.device()));
+  }
+}
+
+}  // namespace
+
+Tensor dropout2d(const Tensor& x, const Dropout2dParams& params) {
+  check(x, params);
+  if (!params.training || params.p == 0) return x;
+  check_step(x, params.step);
+  const Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
+  choose(&Dropout2dOp::forward, x)(x, params.step, params.p, params.random, y);
+  record("dropout2d", y, {x}, {{"step", params.step}},
+         [p = params.p, random = params.random](const Tensor& dy, const Saved& saved,
+                                                Gradients& gradients) {
+           const auto [dx, write] = gradients.slot(0);
+           choose(&Dropout2dOp::backward, dy)(dy, saved[0].tensor, p, random, write, dx);
+         });
+  return y;
+}
+
+std::vector<Case> Dropout2dOp::cases() {
+  struct Setting {
+    std::string name;
+    Shape shape;
+    float p = 0.5f;
+  };
+  std::vector<Case> cases;
+  for (const auto& [name, shape, p] :
+       {Setting{"one", {1, 1, 1, 1}}, Setting{"prime", {3, 5, 7, 11}, 0.25f},
+        Setting{"one_pixel", {29, 1, 1, 67}, 0.1f},
+        Setting{"channels_wider_than_block", {2, 3, 3, 521}},
+        Setting{"pixels_wider_than_block", {2, 37, 41, 3}}, Setting{"empty", {0, 4, 4, 3}},
+        Setting{"activations", {64, 14, 14, 32}}}) {
+    const Operand x{"x", shape};
+    const Operand step{"step", {1}, Fill::labels, DType::i32, 1000};
+    const RandomStream random(7, "cases");
+    const double flops = static_cast<double>(shape.elements());
+    cases.push_back({.name = name,
+                     .calls = {{.entry = "forward",
+                                .inputs = {x, step},
+                                .outputs = {{"y", shape}},
+                                .run = run_entry(&Dropout2dOp::forward,
+                                                 [p, random](auto forward, const Tensors& in,
+                                                             const Tensors& out, Write) {
+                                                   forward(in[0], in[1], p, random, out[0]);
+                                                 }),
+                                .flops = flops},
+                               {.entry = "backward",
+                                .inputs = {{"dy", shape}, step},
+                                .outputs = {{"dx", shape}},
+                                .accumulates = true,
+                                .run = run_entry(&Dropout2dOp::backward,
+                                                 [p, random](auto backward, const Tensors& in,
+                                                             const Tensors& out, Write write) {
+                                                   backward(in[0], in[1], p, random, write, out[0]);
+                                                 }),
+                                .flops = flops}},
+                     .inputs = {x},
+                     .function = [p, random](const Tensors& in) {
+                       const Tensor step = Tensor::full({1}, 3, DType::i32, in[0].device());
+                       return dropout2d(in[0], {.p = p, .random = random, .step = step});
+                     }});
+  }
+  return cases;
+}
+
+}  // namespace cucina
