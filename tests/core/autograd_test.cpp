@@ -111,8 +111,8 @@ TEST(Autograd, AnOpOnAViewWritesItsGradientInTheViewsShape) {
     });
     return z;
   };
-  const Tensor loss = multiply(observe(view), observe(y));
-  backward(loss);
+  const Tensor first = observe(view), second = observe(y);
+  backward(multiply(first, second));
   EXPECT_EQ(seen, (std::vector<Shape>{{4}, {2, 2}}));  // the view's is added to y's
   seen.clear();
   backward(observe(a.reshape({4, 1})));
