@@ -11,12 +11,13 @@
 namespace cucina {
 namespace {
 
-constexpr int kTile = 64;    // of c, per block
-constexpr int kDepth = 16;   // of a and b, per step
+constexpr int kTile = 64;      // of c, per block
+constexpr int kDepth = 16;     // of a and b, per step
 constexpr int kPerThread = 4;  // rows and columns of c
 
 // c (n x n) = a b; 16 x 16 threads, each 4 x 4 elements in registers.
-__global__ void __launch_bounds__(256) register_tiled_kernel(const float* a, const float* b, float* c, int n) {
+__global__ void __launch_bounds__(256)
+    register_tiled_kernel(const float* a, const float* b, float* c, int n) {
   __shared__ float a_tile[kDepth][kTile + 1];
   __shared__ float b_tile[kDepth][kTile];
   const int row = static_cast<int>(blockIdx.y) * kTile;
@@ -42,7 +43,8 @@ __global__ void __launch_bounds__(256) register_tiled_kernel(const float* a, con
   }
   for (int i = 0; i < kPerThread; ++i) {
     for (int j = 0; j < kPerThread; ++j) {
-      c[(row + threadIdx.y * kPerThread + i) * n + column + threadIdx.x * kPerThread + j] = sum[i][j];
+      c[(row + threadIdx.y * kPerThread + i) * n + column + threadIdx.x * kPerThread + j] =
+          sum[i][j];
     }
   }
 }
@@ -83,8 +85,8 @@ void sgemm(benchmark::State& state) {
   std::vector<float> c(a.size());
   const unsigned tiles = static_cast<unsigned>(n / kTile);
   for (auto _ : state) {
-    simt::launch("bench.sgemm", register_tiled_kernel, {.grid = {tiles, tiles}, .block = {16, 16}}, a.data(), b.data(),
-                 c.data(), n);
+    simt::launch("bench.sgemm", register_tiled_kernel, {.grid = {tiles, tiles}, .block = {16, 16}},
+                 a.data(), b.data(), c.data(), n);
     benchmark::DoNotOptimize(c.data());
   }
   state.counters["flop/s"] =
@@ -100,7 +102,8 @@ void barrier(benchmark::State& state) {
     simt::launch("bench.barrier", barriers_kernel, {.grid = {1}, .block = {threads}}, kBarriers);
   }
   state.counters["s/thread"] = benchmark::Counter(
-      static_cast<double>(threads) * kBarriers, benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
+      static_cast<double>(threads) * kBarriers,
+      benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
 }
 BENCHMARK(barrier)->Arg(32)->Arg(256)->Arg(1024)->UseRealTime();
 
@@ -109,10 +112,12 @@ void shuffle(benchmark::State& state) {
   const unsigned threads = static_cast<unsigned>(state.range(0));
   float out = 0;
   for (auto _ : state) {
-    simt::launch("bench.shuffle", shuffles_kernel, {.grid = {1}, .block = {threads}}, &out, kShuffles);
+    simt::launch("bench.shuffle", shuffles_kernel, {.grid = {1}, .block = {threads}}, &out,
+                 kShuffles);
   }
   state.counters["s/thread"] = benchmark::Counter(
-      static_cast<double>(threads) * kShuffles, benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
+      static_cast<double>(threads) * kShuffles,
+      benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
 }
 BENCHMARK(shuffle)->Arg(32)->Arg(256)->UseRealTime();
 
@@ -121,8 +126,9 @@ void elementwise_kernel(benchmark::State& state) {
   const std::vector<float> x = uniform(static_cast<std::size_t>(n), 3);
   std::vector<float> y(x.size());
   for (auto _ : state) {
-    simt::launch("bench.elementwise", scale_kernel, {.grid = {static_cast<unsigned>((n + 255) / 256)}, .block = {256}},
-                 x.data(), y.data(), n);
+    simt::launch("bench.elementwise", scale_kernel,
+                 {.grid = {static_cast<unsigned>((n + 255) / 256)}, .block = {256}}, x.data(),
+                 y.data(), n);
     benchmark::DoNotOptimize(y.data());
   }
   state.SetItemsProcessed(state.iterations() * n);

@@ -1,4 +1,4 @@
-// The list of all optimisers, for the drivers that test and time every one of them.
+// The list of optimiser rooms, for the drivers that test and time every one of them.
 #pragma once
 
 #include <vector>

@@ -4,9 +4,10 @@
     python3 tools/fit_math.py                       print every constant, with the error of each fit
     python3 tools/fit_math.py --check core/math.h   fail when one of them is not in that header
 
-Needs mpmath. A fit minimises max |weight(x) * (P(x) - target(x))| over [low, high], where the weight turns an
-error of P into a relative error of the whole function, so "2^-28" below is what the polynomial alone does to
-the result. The coefficients are then rounded to the scalar, and the error is measured again.
+Needs mpmath. A fit minimises max |weight(x) * (P(x) - target(x))| over [low, high], where the
+weight turns an error of P into a relative error of the whole function: "error 2^-28" is what the
+polynomial alone does to the result. The coefficients are then rounded to the scalar,
+and the error printed is that of the rounded ones.
 """
 import argparse
 import re
@@ -40,7 +41,7 @@ def evaluate(coefficients, x):
 
 
 def chebyshev_points(low, high, count):
-    """Denser towards both ends, where the error of a fit turns fastest; never exactly 0, where targets are 0/0."""
+    """Denser towards the ends, where errors turn fastest; never 0, where targets are 0/0."""
     middle, half = (low + high) / 2, (high - low) / 2
     points = [middle - half * mp.cos(mp.pi * i / (count - 1)) for i in range(count)]
     return [x if abs(x) > mpf(10) ** -12 else mpf(10) ** -12 for x in points]
@@ -65,7 +66,8 @@ def remez(target, weight, low, high, degree):
     grid = chebyshev_points(low, high, 40 * (degree + 2) + 1)
     targets = [target(x) for x in grid]
     weights = [weight(x) for x in grid]
-    reference = [round((len(grid) - 1) * (i + mpf(1) / 2) / (degree + 2)) for i in range(degree + 2)]
+    size = degree + 2
+    reference = [round((len(grid) - 1) * (i + mpf(1) / 2) / size) for i in range(size)]
     for _ in range(40):
         matrix = mp.matrix(degree + 2, degree + 2)
         right = mp.matrix(degree + 2, 1)
@@ -81,7 +83,7 @@ def remez(target, weight, low, high, degree):
         while len(peaks) > degree + 2:  # one too many: drop the smaller end
             peaks.pop(0 if abs(errors[peaks[0]]) < abs(errors[peaks[-1]]) else -1)
         if len(peaks) < degree + 2:
-            raise ArithmeticError("remez: the error alternates %d times, needs %d" % (len(peaks), degree + 2))
+            raise ArithmeticError("remez: %d alternations, needs %d" % (len(peaks), degree + 2))
         if max(abs(errors[i]) for i in peaks) < abs(solution[degree + 1]) * mpf("1.001"):
             return coefficients
         reference = peaks
@@ -102,7 +104,7 @@ def fit(name, scalar, target, weight, low, high, degree):
 
 
 def split(name, scalar, value, bits):
-    """value = high + low, where `high` has so few bits that its product with an exponent is exact."""
+    """value = high + low; `high` has so few bits that its product with an exponent is exact."""
     exponent = int(mp.floor(mp.log(value, 2)))
     unit = mpf(2) ** (exponent + 1 - bits)
     high = round_to(scalar, mp.floor(value / unit) * unit)
@@ -115,9 +117,9 @@ def split(name, scalar, value, bits):
 
 # e^r = 1 + r + r^2 p(r)
 def fit_exp(scalar, degree):
-    bound = mp.log(2) / 2 * mpf("1.0001")  # the quotient is rounded too, so |r| may pass ln(2) / 2 a little
-    return fit("exp p(r)", scalar, lambda r: (mp.exp(r) - 1 - r) / r**2, lambda r: r**2 / mp.exp(r),
-               -bound, bound, degree)
+    bound = mp.log(2) / 2 * mpf("1.0001")  # the quotient is rounded, so |r| may pass ln(2) / 2
+    return fit("exp p(r)", scalar, lambda r: (mp.exp(r) - 1 - r) / r**2,
+               lambda r: r**2 / mp.exp(r), -bound, bound, degree)
 
 
 # log(1 + f) = f - f^2 / 2 + f^3 p(f)
@@ -128,7 +130,7 @@ def fit_log_power(scalar, degree):
 
 # log((1 + s) / (1 - s)) = 2 s + s z p(z), z = s^2, s = f / (2 + f)
 def fit_log_quotient(scalar, degree):
-    s_of = lambda z: mp.sqrt(z)
+    s_of = mp.sqrt
     return fit("log p(z)", scalar, lambda z: (2 * mp.atanh(s_of(z)) / s_of(z) - 2) / z,
                lambda z: z * s_of(z) / (2 * mp.atanh(s_of(z))), 0,
                ((mp.sqrt(2) - 1) / (mp.sqrt(2) + 1)) ** 2, degree)
@@ -149,7 +151,8 @@ def fit_erf_small(scalar, limit, degree):
 # erf(x) = 1 - exp(q(t)), t = x - centre
 def fit_erf_large(scalar, low, high, centre, degree):
     return fit("erf q(x - %s)" % centre, scalar, lambda t: mp.log(mp.erfc(t + centre)),
-               lambda t: mp.erfc(t + centre) / mp.erf(t + centre), mpf(low) - centre, mpf(high) - centre, degree)
+               lambda t: mp.erfc(t + centre) / mp.erf(t + centre),
+               mpf(low) - centre, mpf(high) - centre, degree)
 
 
 # sin(2 pi t) = t p(z), z = t^2
@@ -181,7 +184,8 @@ def all_constants():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--check", metavar="HEADER", help="fail when a constant is missing from this header")
+    parser.add_argument("--check", metavar="HEADER",
+                        help="fail when a constant is missing from this header")
     header = parser.parse_args().check
     constants = all_constants()
     if header is None:

@@ -39,4 +39,24 @@ void add_into(const Tensor& from, const Tensor& to) {
   for (std::int64_t i = 0; i < n; ++i) b[i] += a[i];
 }
 
+void column_sum(const char* what, const Tensor& x, Write write, const Tensor& out) {
+  const std::int64_t columns = out.elements();
+  if (columns == 0) return;
+  const std::int64_t rows = x.elements() / columns;
+  if (rows <= 1) {  // oneDNN refuses to reduce nothing
+    if (write == Write::overwrite) out.zero();
+    if (rows == 1) add_into(x, out);
+    return;
+  }
+  using Tag = dnnl::memory::format_tag;
+  const auto from = describe({rows, columns}, Tag::ab);
+  const auto to = describe({1, columns}, Tag::ab);
+  const auto description =
+      primitive<dnnl::reduction>(dnnl::algorithm::reduction_sum, from, to, 0.f, 0.f);
+  deliver(out, write, [&](const Tensor& sums) {
+    execute(what, dnnl::reduction(description),
+            {{DNNL_ARG_SRC, wrap(from, x)}, {DNNL_ARG_DST, wrap(to, sums)}});
+  });
+}
+
 }  // namespace cucina::onednn

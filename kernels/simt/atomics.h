@@ -1,4 +1,5 @@
-// CUDA's atomics on the host: relaxed, as on the GPU, and real, because blocks run on several OS threads.
+// CUDA's atomics on the host: relaxed, as on the GPU, and real, because blocks run on several OS
+// threads.
 #pragma once
 
 #include <bit>
@@ -16,10 +17,12 @@ namespace detail {
 // Tells the race detector of an atomic access; only kernels compiled for it call this.
 void observe_atomic(const void* address, std::size_t bytes, const std::source_location& where);
 
-// The atomic itself is not instrumented: the detector hears of it through observe_atomic, with the kernel's line.
+// The atomic itself is not instrumented: the detector hears of it through observe_atomic, with the
+// kernel's line.
 #ifdef __SANITIZE_THREAD__
 #define CUCINA_SIMT_ATOMIC __attribute__((no_sanitize("thread"))) inline
-#define CUCINA_SIMT_OBSERVE(address, where) detail::observe_atomic(address, sizeof *(address), where)
+#define CUCINA_SIMT_OBSERVE(address, where) \
+  detail::observe_atomic(address, sizeof *(address), where)
 #else
 #define CUCINA_SIMT_ATOMIC inline
 #define CUCINA_SIMT_OBSERVE(address, where) static_cast<void>(where)
@@ -42,8 +45,9 @@ CUCINA_SIMT_ATOMIC T atomic_update(T* address, Change change) {
   using Word = typename WordOf<sizeof(T)>::Type;
   Word* word = reinterpret_cast<Word*>(address);
   Word old = __atomic_load_n(word, __ATOMIC_RELAXED);
-  while (!__atomic_compare_exchange_n(word, &old, std::bit_cast<Word>(static_cast<T>(change(std::bit_cast<T>(old)))),
-                                      true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+  while (!__atomic_compare_exchange_n(
+      word, &old, std::bit_cast<Word>(static_cast<T>(change(std::bit_cast<T>(old)))), true,
+      __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
   }
   return std::bit_cast<T>(old);
 }
@@ -113,17 +117,21 @@ CUCINA_SIMT_ATOMIC T atomicXor(T* address, std::type_identity_t<T> value,
   return __atomic_fetch_xor(address, value, __ATOMIC_RELAXED);
 }
 template <detail::AtomicInteger T>
-CUCINA_SIMT_ATOMIC T atomicCAS(T* address, std::type_identity_t<T> expected, std::type_identity_t<T> desired,
+CUCINA_SIMT_ATOMIC T atomicCAS(T* address, std::type_identity_t<T> expected,
+                               std::type_identity_t<T> desired,
                                std::source_location where = std::source_location::current()) {
   CUCINA_SIMT_OBSERVE(address, where);
-  __atomic_compare_exchange_n(address, &expected, desired, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+  __atomic_compare_exchange_n(address, &expected, desired, false, __ATOMIC_RELAXED,
+                              __ATOMIC_RELAXED);
   return expected;
 }
 // Adds one, back to 0 beyond `limit`; the ticket of "the last block done" patterns.
-CUCINA_SIMT_ATOMIC unsigned atomicInc(unsigned* address, unsigned limit,
-                                      std::source_location where = std::source_location::current()) {
+CUCINA_SIMT_ATOMIC unsigned atomicInc(
+    unsigned* address, unsigned limit,
+    std::source_location where = std::source_location::current()) {
   CUCINA_SIMT_OBSERVE(address, where);
-  return detail::atomic_update(address, [limit](unsigned old) { return old >= limit ? 0u : old + 1; });
+  return detail::atomic_update(address,
+                               [limit](unsigned old) { return old >= limit ? 0u : old + 1; });
 }
 
 }  // namespace cuda

@@ -52,10 +52,12 @@ void Executor::run_block(const Grid& grid, const Options& options, std::uint64_t
   begin_block(block_index);
   executor_here = this;
   pending_ = next();
+  const std::size_t stacks_before = pool_.size();
   running_ = pool_.take();
   switch_fiber(&os_thread_, running_);
   executor_here = nullptr;
   ++counted.blocks;
+  counted.stacks += pool_.size() - stacks_before;
   counted.threads += threads_;
   if (error_) {
     pool_.reset();
@@ -81,8 +83,8 @@ void Executor::begin_block(std::uint64_t block_index) {
   cuda::blockDim = block;
   cuda::gridDim = grid;
   const std::uint64_t row = block_index / grid.x;
-  cuda::blockIdx = {static_cast<unsigned>(block_index % grid.x), static_cast<unsigned>(row % grid.y),
-                    static_cast<unsigned>(row / grid.y)};
+  cuda::blockIdx = {static_cast<unsigned>(block_index % grid.x),
+                    static_cast<unsigned>(row % grid.y), static_cast<unsigned>(row / grid.y)};
 
   order_lanes(block_index);
   for (int w = 0; w < warps_; ++w) {
@@ -107,7 +109,8 @@ void Executor::begin_block(std::uint64_t block_index) {
 
 void Executor::order_lanes(std::uint64_t block_index) {
   const Order lanes(options_.schedule, kWarp, options_.seed * 0x9e3779b97f4a7c15u + block_index);
-  const Order warps(options_.schedule, warps_, options_.seed * 0xd1342543de82ef95u + block_index + 1);
+  const Order warps(options_.schedule, warps_,
+                    options_.seed * 0xd1342543de82ef95u + block_index + 1);
   lanes_in_order_ = options_.schedule == Schedule::forward;
   for (int position = 0; position < kWarp; ++position) {
     const int lane = static_cast<int>(lanes.at(position));
@@ -126,7 +129,8 @@ void Executor::prepare_shared_memory() {
     // Exactly as large as asked for, so that AddressSanitizer sees an access beyond it.
     dynamic_shared_.reset();
     dynamic_shared_bytes_ = grid_->shared_bytes;
-    if (dynamic_shared_bytes_ > 0) dynamic_shared_.reset(::operator new(dynamic_shared_bytes_, kSharedAlignment));
+    if (dynamic_shared_bytes_ > 0)
+      dynamic_shared_.reset(::operator new(dynamic_shared_bytes_, kSharedAlignment));
   }
   if (!options_.poison_shared) return;
   constexpr int kNan = 0xff;  // reads as NaN as f32, f64 and bf16, and as -1
@@ -157,7 +161,8 @@ void Executor::fiber_body() {
   for (;;) executor_here->run_threads();
 }
 
-// Runs the pending thread and then fresh ones, until it is a waiting one's turn; then this fiber rests.
+// Runs the pending thread and then fresh ones, until it is a waiting one's turn; then this fiber
+// rests.
 void Executor::run_threads() {
   Fiber* const self = running_;
   int thread = std::exchange(pending_, -1);
@@ -169,7 +174,7 @@ void Executor::run_threads() {
     } catch (...) {
       error_ = std::current_exception();
     }
-    if (error_) stop(error_);
+    if (error_) stop();
     state_[thread_] = State::returned;
     ++returned_;
     thread = next();
@@ -245,17 +250,13 @@ void Executor::release_barrier() {
   if (observer_ != nullptr) observer_->barrier();
 }
 
-void Executor::report(const std::string& sentence) {
-  stop(std::make_exception_ptr(
-      Report(fmt::format("{}: block {}: {}", grid_->name, text(block()), sentence))));
+void Executor::record(const std::string& sentence) {
+  error_ = std::make_exception_ptr(
+      Report(fmt::format("{}: block {}: {}", grid_->name, text(block()), sentence)));
 }
 
-// The block ends here; the stacks of its threads are not unwound but used afresh.
-void Executor::stop(std::exception_ptr error) {
-  error_ = std::move(error);
-  Fiber* const self = std::exchange(running_, &os_thread_);
-  leave_fiber(self, &os_thread_);
-}
+// The stacks of the block's threads are not unwound but used afresh.
+void Executor::stop() { leave_fiber(std::exchange(running_, &os_thread_), &os_thread_); }
 
 }  // namespace detail
 }  // namespace host

@@ -1,4 +1,5 @@
-// The machine one OS thread runs blocks on: which thread of the block runs, who waits for what, who is next.
+// The machine one OS thread runs blocks on: which thread of the block runs, who waits for what, who
+// is next.
 #pragma once
 
 #include <array>
@@ -23,7 +24,7 @@ enum class State : std::uint8_t { ready, at_barrier, at_warp_op, returned };
 
 // Lanes that met, or are to meet, at one warp intrinsic.
 struct Meeting {
-  unsigned mask = 0;  // as the kernel gave it; keys the meeting
+  unsigned mask = 0;   // as the kernel gave it; keys the meeting
   unsigned lanes = 0;  // of the mask, those the block has
   unsigned arrived = 0;
   int first = 0;  // the thread that came first
@@ -31,7 +32,8 @@ struct Meeting {
   std::source_location where;
 };
 
-// A warp's lanes are scheduled by position: lane_at turns a position into a lane, so "next" is always the lowest bit.
+// A warp's lanes are scheduled by position: lane_at turns a position into a lane, so "next" is
+// always the lowest bit.
 struct Warp {
   unsigned ready = 0;  // by position
   int position = 0;    // of the warp in the block's order
@@ -50,7 +52,8 @@ class Observer {
   virtual void barrier() = 0;
   virtual void warp_sync(int first_thread_of_warp, unsigned lanes) = 0;
   virtual void fence() = 0;
-  virtual void atomic(const void* address, std::size_t bytes, const std::source_location& where) = 0;
+  virtual void atomic(const void* address, std::size_t bytes,
+                      const std::source_location& where) = 0;
 };
 
 class Executor {
@@ -62,10 +65,14 @@ class Executor {
 
   // Called by the running thread.
   int wait_at_barrier(int predicate, const std::source_location& where);
-  std::uint64_t warp_op(WarpOp op, unsigned mask, std::uint64_t value, int source, const std::source_location& where);
+  std::uint64_t warp_op(WarpOp op, unsigned mask, std::uint64_t value, int source,
+                        const std::source_location& where);
 
-  // Breaks the block off with this report about it; the calling thread does not return.
-  [[noreturn]] void report(const std::string& sentence);
+  // The block is wrong: record() keeps a Report with this sentence, stop() ends the block without
+  // returning to the calling thread. Two steps, because what is alive on the thread's stack at
+  // stop() is never destroyed.
+  void record(const std::string& sentence);
+  [[noreturn]] void stop();
 
   const Grid* grid() const { return grid_; }
   int thread() const { return thread_; }
@@ -92,11 +99,12 @@ class Executor {
   void suspend();
   void release_barrier();
   void release(Warp& warp, int meeting, int lane_running_on);
-  [[noreturn, gnu::cold, gnu::noinline]] void report_meeting(const Meeting& meeting, const std::source_location& where);
-  [[noreturn]] void stop(std::exception_ptr error);
+  [[noreturn, gnu::cold, gnu::noinline]] void report_meeting(const Meeting& meeting,
+                                                             const std::source_location& where);
   [[noreturn, gnu::cold, gnu::noinline]] void report_divergence(const std::source_location& where);
   [[noreturn, gnu::cold, gnu::noinline]] void report_deadlock();
-  [[noreturn, gnu::cold, gnu::noinline]] void report_mask(unsigned mask, const std::source_location& where);
+  [[noreturn, gnu::cold, gnu::noinline]] void report_mask(unsigned mask,
+                                                          const std::source_location& where);
   std::string explain_meeting(int warp, const Meeting& meeting) const;
   std::string where_waits(int thread) const;
 
@@ -106,7 +114,7 @@ class Executor {
   int threads_ = 0;
   int warps_ = 0;
 
-  int thread_ = 0;  // the running one
+  int thread_ = 0;    // the running one
   int pending_ = -1;  // the one a fiber that was at rest is to begin
   int returned_ = 0;
   Fiber* running_ = nullptr;

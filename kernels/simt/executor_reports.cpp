@@ -1,4 +1,5 @@
-// The reports about threads that wait (who, where, for whom), and the context of the sanitizers' own reports.
+// The reports about threads that wait (who, where, for whom), and the context of the sanitizers'
+// own reports.
 #include <bit>
 #include <cstdio>
 
@@ -12,8 +13,8 @@ void print_context() {
   if (executor == nullptr) return;
   const Index3 block = executor->block();
   const Index3 thread = executor->index(executor->thread());
-  std::fprintf(stderr, "in kernel %s, block (%u,%u,%u), thread (%u,%u,%u)\n", executor->grid()->name, block.x, block.y,
-               block.z, thread.x, thread.y, thread.z);
+  std::fprintf(stderr, "in kernel %s, block (%u,%u,%u), thread (%u,%u,%u)\n",
+               executor->grid()->name, block.x, block.y, block.z, thread.x, thread.y, thread.z);
 }
 
 }  // namespace
@@ -27,47 +28,64 @@ std::string Executor::where_waits(int thread) const {
   for (int m = 0; m < warp.meetings; ++m) {
     const Meeting& meeting = warp.meeting[m];
     if ((meeting.arrived >> thread % kWarp & 1) == 0) continue;
-    return fmt::format("waits in a warp intrinsic at {} with mask {:#010x}", text(meeting.where), meeting.mask);
+    return fmt::format("waits in a warp intrinsic at {} with mask {:#010x}", text(meeting.where),
+                       meeting.mask);
   }
   return "can run";
 }
 
 std::string Executor::explain_meeting(int warp, const Meeting& meeting) const {
   const int missing = warp * kWarp + std::countr_zero(meeting.lanes & ~meeting.arrived);
-  return fmt::format("thread {} waits in a warp intrinsic at {}, whose mask {:#010x} names lane {}, but that lane's "
-                     "thread {} {}",
-                     text(index(meeting.first)), text(meeting.where), meeting.mask, missing % kWarp,
-                     text(index(missing)), where_waits(missing));
+  return fmt::format(
+      "thread {} waits in a warp intrinsic at {}, whose mask {:#010x} names lane {}, but that "
+      "lane's "
+      "thread {} {}",
+      text(index(meeting.first)), text(meeting.where), meeting.mask, missing % kWarp,
+      text(index(missing)), where_waits(missing));
 }
 
 void Executor::report_divergence(const std::source_location& where) {
-  report(fmt::format("divergent barrier: thread {} waits at {} but thread {} at {}", text(index(barrier_first_)),
-                     text(barrier_where_), text(index(thread_)), text(where)));
+  record(fmt::format("divergent barrier: thread {} waits at {} but thread {} at {}",
+                     text(index(barrier_first_)), text(barrier_where_), text(index(thread_)),
+                     text(where)));
+  stop();
 }
 
 void Executor::report_mask(unsigned mask, const std::source_location& where) {
-  report(fmt::format("thread {} (lane {}) calls a warp intrinsic at {} with mask {:#010x}, which does not name it",
-                     text(index(thread_)), thread_ % kWarp, text(where), mask));
+  record(fmt::format(
+      "thread {} (lane {}) calls a warp intrinsic at {} with mask {:#010x}, which does not name it",
+      text(index(thread_)), thread_ % kWarp, text(where), mask));
+  stop();
 }
 
 void Executor::report_meeting(const Meeting& meeting, const std::source_location& where) {
-  report(fmt::format(
-      "divergent warp: thread {} waits in a warp intrinsic at {} with mask {:#010x} but thread {}, which the mask "
-      "names, calls another at {}",
-      text(index(meeting.first)), text(meeting.where), meeting.mask, text(index(thread_)), text(where)));
+  record(
+      fmt::format("divergent warp: thread {} waits in a warp intrinsic at {} with mask {:#010x} "
+                  "but thread {}, which the mask "
+                  "names, calls another at {}",
+                  text(index(meeting.first)), text(meeting.where), meeting.mask,
+                  text(index(thread_)), text(where)));
+  stop();
 }
 
 void Executor::report_deadlock() {
-  // A lane that waits for one that will never come explains a barrier that is never full, not the other way round.
+  // A lane that waits for one that will never come explains a barrier that is never full, not the
+  // other way round.
   for (int w = 0; w < warps_; ++w) {
     const Warp& warp = warps_of_block_[w];
-    if (warp.meetings > 0) report("lane never arrives: " + explain_meeting(w, warp.meeting[0]));
+    if (warp.meetings == 0) continue;
+    record("lane never arrives: " + explain_meeting(w, warp.meeting[0]));
+    stop();
   }
   int returned = 0;
   while (state_[returned] != State::returned) ++returned;
-  report(fmt::format("unmatched barrier: thread {} waits at the barrier at {} but thread {} has returned ({} of {} "
-                     "threads wait there)",
-                     text(index(barrier_first_)), text(barrier_where_), text(index(returned)), at_barrier_, threads_));
+  record(
+      fmt::format("unmatched barrier: thread {} waits at the barrier at {} but thread {} has "
+                  "returned ({} of {} "
+                  "threads wait there)",
+                  text(index(barrier_first_)), text(barrier_where_), text(index(returned)),
+                  at_barrier_, threads_));
+  stop();
 }
 
 }  // namespace cucina::simt::inline host::detail

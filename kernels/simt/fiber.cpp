@@ -49,7 +49,8 @@ void arrived([[maybe_unused]] Fiber* now) {
   const void* low = nullptr;
   std::size_t size = 0;
   __sanitizer_finish_switch_fiber(now->sanitizer_stack, &low, &size);
-  if (came_from->low == nullptr) {  // the OS thread's own stack, whose bounds only the sanitizer knows
+  if (came_from->low ==
+      nullptr) {  // the OS thread's own stack, whose bounds only the sanitizer knows
     came_from->low = const_cast<char*>(static_cast<const char*>(low));
     came_from->size = size;
   }
@@ -64,8 +65,9 @@ void arrived([[maybe_unused]] Fiber* now) {
 
 #ifdef CUCINA_SIMT_OWN_SWITCH
 
-// Three times as fast as Boost's, which saves floating-point modes no kernel changes and returns by a jump, so that
-// the processor mispredicts every return after it. noipa: callers must assume that all caller-saved registers are lost.
+// Three times as fast as Boost's, which saves floating-point modes no kernel changes and returns by
+// a jump, so that the processor mispredicts every return after it. noipa: callers must assume that
+// all caller-saved registers are lost.
 __attribute__((noipa)) void jump(Fiber* from, Fiber* to) {
   void** save = &from->context;
   void* go_on = to->context;
@@ -89,7 +91,8 @@ __attribute__((noipa)) void jump(Fiber* from, Fiber* to) {
 }
 
 void* new_context(char* top, std::size_t) {
-  auto** slot = reinterpret_cast<void**>(reinterpret_cast<std::uintptr_t>(top) & ~std::uintptr_t{15});
+  auto** slot =
+      reinterpret_cast<void**>(reinterpret_cast<std::uintptr_t>(top) & ~std::uintptr_t{15});
   *--slot = nullptr;  // where entry() would return to; ends backtraces
   *--slot = nullptr;
   *--slot = nullptr;
@@ -109,7 +112,9 @@ void jump(Fiber* from, Fiber* to) {
   static_cast<Fiber*>(transfer.data)->context = transfer.fctx;
 }
 
-void* new_context(char* top, std::size_t size) { return context::make_fcontext(top, size, boost_entry); }
+void* new_context(char* top, std::size_t size) {
+  return context::make_fcontext(top, size, boost_entry);
+}
 
 #endif
 
@@ -140,11 +145,11 @@ void leave_fiber(Fiber* from, Fiber* to) {
 void FiberPool::add() {
   auto fiber = std::make_unique<Fiber>();
   const std::size_t guard = page_bytes();
-  void* memory = mmap(nullptr, guard + kStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                      -1, 0);
+  void* memory = mmap(nullptr, guard + kStackBytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) {
-    fail(ExitCode::no_resources, "simt: no memory for the stack of thread {} of a block: {}", fibers_.size(),
-         std::strerror(errno));
+    fail(ExitCode::no_resources, "simt: no memory for the stack of thread {} of a block: {}",
+         fibers_.size(), std::strerror(errno));
   }
   // The number of guarded regions is limited per process; past the limit a stack does without.
   (void)mprotect(memory, guard, PROT_NONE);

@@ -7,10 +7,11 @@
 
 namespace cucina::simt::inline host::detail {
 
-// A stack of its own with what is needed to go on from where it stopped. The OS thread's own stack is one, too.
+// A stack of its own with what is needed to go on from where it stopped. The OS thread's own stack
+// is one, too.
 struct Fiber {
   void* context = nullptr;  // where it stopped: a stack pointer
-  char* low = nullptr;  // lowest usable address; below it a guard page
+  char* low = nullptr;      // lowest usable address; below it a guard page
   std::size_t size = 0;
   void* sanitizer_stack = nullptr;  // AddressSanitizer's companion of the stack
   bool started = false;

@@ -11,7 +11,8 @@
 #include "kernels/simt/launch.h"
 
 namespace cucina::simt {
-// Inline and named apart from the host's: the two compilers never define one symbol with two bodies.
+// Inline and named apart from the host's: the two compilers never define one symbol with two
+// bodies.
 inline namespace gpu {
 
 using Target = Gpu;
@@ -36,15 +37,17 @@ inline void check_cuda(const char* name, const char* what, cudaError_t status) {
 }
 
 template <typename... Params, typename... Args>
-void launch(const char* name, void (*kernel)(Params...), const LaunchConfig& config, Args&&... args) {
+void launch(const char* name, void (*kernel)(Params...), const LaunchConfig& config,
+            Args&&... args) {
   const dim3& grid = config.grid;
   const dim3& block = config.block;
-  check_launch(name, {grid.x, grid.y, grid.z}, {block.x, block.y, block.z}, config.shared_bytes, config.stream,
-               Device::cuda);
+  check_launch(name, {grid.x, grid.y, grid.z}, {block.x, block.y, block.z}, config.shared_bytes,
+               config.stream, Device::cuda);
   constexpr std::size_t kWithoutAsking = 48 * 1024;
   if (config.shared_bytes > kWithoutAsking) {
     check_cuda(name, "asking for dynamic shared memory",
-               cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
+               cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
+                                    cudaFuncAttributeMaxDynamicSharedMemorySize,
                                     static_cast<int>(config.shared_bytes)));
   }
   kernel<<<grid, block, config.shared_bytes, static_cast<cudaStream_t>(config.stream.native())>>>(

@@ -2,6 +2,7 @@
 #include <omp.h>
 
 #include <atomic>
+#include <chrono>
 #include <limits>
 #include <mutex>
 
@@ -43,11 +44,13 @@ namespace detail {
 
 void run_grid(const Grid& grid) {
   const Options options = simt::options();
-  const auto blocks = static_cast<std::int64_t>(std::uint64_t{grid.grid.x} * grid.grid.y * grid.grid.z);
+  const auto blocks =
+      static_cast<std::int64_t>(std::uint64_t{grid.grid.x} * grid.grid.y * grid.grid.z);
   const Order order(options.schedule, static_cast<std::uint64_t>(blocks), options.seed);
   ++totals.launches;
 
-  // The lowest block that failed wins, whatever the number of OS threads: blocks below it still run.
+  // The lowest block that failed wins, whatever the number of OS threads: blocks below it still
+  // run.
   std::atomic<std::int64_t> failed{std::numeric_limits<std::int64_t>::max()};
   std::exception_ptr error;
   std::mutex mutex;
@@ -66,17 +69,24 @@ void run_grid(const Grid& grid) {
   };
 
   const int team = omp_get_max_threads();
-  if (blocks == 1 || team == 1 || options.detect_races) {
+  const bool alone = team == 1 || options.detect_races;
+  std::int64_t done = 0;
+  {
     const RaceDetection races(executor_of_this_thread(), grid, options);
-    for (std::int64_t i = 0; i < blocks; ++i) run(i);
+    // A small grid is finished before other OS threads would be awake.
+    using Clock = std::chrono::steady_clock;
+    constexpr std::chrono::microseconds kWorthWaking{30};
+    const Clock::time_point deadline = Clock::now() + kWorthWaking;
+    while (done < blocks && (alone || Clock::now() < deadline)) run(done++);
     take_counted(executor_of_this_thread());
-  } else {
+  }
+  if (done < blocks) {
     const std::int64_t shares = std::int64_t{team} * 16;
     const std::int64_t chunk = blocks < shares ? 1 : blocks / shares;
 #pragma omp parallel
     {
 #pragma omp for schedule(dynamic, chunk) nowait
-      for (std::int64_t i = 0; i < blocks; ++i) run(i);
+      for (std::int64_t i = done; i < blocks; ++i) run(i);
       take_counted(executor_of_this_thread());
     }
   }
@@ -93,7 +103,8 @@ void* dynamic_shared_memory() { return running_executor()->dynamic_shared(); }
 
 int lane() { return running_executor()->thread() % warpSize; }
 
-std::uint64_t warp_op(WarpOp op, unsigned mask, std::uint64_t value, int source, const std::source_location& where) {
+std::uint64_t warp_op(WarpOp op, unsigned mask, std::uint64_t value, int source,
+                      const std::source_location& where) {
   return running_executor()->warp_op(op, mask, value, source, where);
 }
 
@@ -104,7 +115,8 @@ void fence() {
 
 void observe_atomic(const void* address, std::size_t bytes, const std::source_location& where) {
   const Executor* executor = running_executor();
-  if (executor != nullptr && executor->observer() != nullptr) executor->observer()->atomic(address, bytes, where);
+  if (executor != nullptr && executor->observer() != nullptr)
+    executor->observer()->atomic(address, bytes, where);
 }
 
 bool map_as_threads() {

@@ -1,7 +1,7 @@
-// The g++ side of simt: CUDA's qualifiers, indices and barriers, and the launch of a grid on the host.
+// The g++ side of simt: CUDA's qualifiers, indices and barriers, and launches on the host.
 #pragma once
 
-#include <math.h>  // NOLINT: CUDA has fma, sqrt and co. for float and double in the global namespace
+#include <math.h>  // NOLINT: as in CUDA, fma, sqrt and co. are global and overloaded
 
 #include <cstddef>
 #include <source_location>
@@ -17,7 +17,8 @@
 #define __device__ __attribute__((unused))
 #define __host__
 #define __constant__
-// Every block runs on one OS thread from start to end, so what its threads share is that OS thread's.
+// Every block runs on one OS thread from start to end, so what its threads share is that OS
+// thread's.
 #define __shared__ static thread_local
 #define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
@@ -43,6 +44,8 @@ namespace detail {
 
 // What threads of a block add up while they wait at a barrier.
 int wait_at_barrier(int predicate, const std::source_location& where);
+// In checked programs only (checked.h): notes the barrier, and is it the one to be left out?
+bool barrier_removed(const std::source_location& where);
 // The number of threads in the running block.
 int block_threads();
 void fence();
@@ -64,8 +67,14 @@ namespace cuda {
 
 using Where = std::source_location;
 
-// Barriers order shared and global memory among the block's threads. All threads must wait at the same line.
-inline void __syncthreads(Where where = Where::current()) { detail::wait_at_barrier(0, where); }
+// Barriers order shared and global memory among the block's threads. All threads must wait at the
+// same line.
+inline void __syncthreads(Where where = Where::current()) {
+#ifdef CUCINA_SIMT_REMOVABLE_BARRIERS
+  if (detail::barrier_removed(where)) return;
+#endif
+  detail::wait_at_barrier(0, where);
+}
 inline int __syncthreads_count(int predicate, Where where = Where::current()) {
   return detail::wait_at_barrier(predicate, where);
 }
@@ -95,16 +104,18 @@ T* dynamic_shared() {
 }
 
 template <typename... Params, typename... Args>
-void launch(const char* name, void (*kernel)(Params...), const LaunchConfig& config, Args&&... args) {
+void launch(const char* name, void (*kernel)(Params...), const LaunchConfig& config,
+            Args&&... args) {
   const cuda::dim3& grid = config.grid;
   const cuda::dim3& block = config.block;
-  check_launch(name, {grid.x, grid.y, grid.z}, {block.x, block.y, block.z}, config.shared_bytes, config.stream,
-               Device::cpu);
+  check_launch(name, {grid.x, grid.y, grid.z}, {block.x, block.y, block.z}, config.shared_bytes,
+               config.stream, Device::cpu);
   struct Closure {
     void (*kernel)(Params...);
     std::tuple<Params...> args;
   };
-  const Closure closure{kernel, std::tuple<Params...>(static_cast<Params>(std::forward<Args>(args))...)};
+  const Closure closure{kernel,
+                        std::tuple<Params...>(static_cast<Params>(std::forward<Args>(args))...)};
   const auto invoke = [](const void* erased) {
     const Closure& call = *static_cast<const Closure*>(erased);
     std::apply(call.kernel, call.args);

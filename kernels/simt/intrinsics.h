@@ -1,4 +1,5 @@
-// CUDA's scalar intrinsics on the host: bit casts, bit counting, min and max, correctly rounded arithmetic.
+// CUDA's scalar intrinsics on the host: bit casts, bit counting, min and max, correctly rounded
+// arithmetic.
 #pragma once
 
 #include <math.h>  // NOLINT
@@ -88,9 +89,13 @@ inline double min(float a, double b) { return min(static_cast<double>(a), b); }
 inline double max(double a, float b) { return max(a, static_cast<double>(b)); }
 inline double max(float a, double b) { return max(static_cast<double>(a), b); }
 
-#define CUCINA_SIMT_MIN_MAX(R, A, B)                                                    \
-  constexpr R min(A a, B b) { return static_cast<R>(a) < static_cast<R>(b) ? static_cast<R>(a) : static_cast<R>(b); } \
-  constexpr R max(A a, B b) { return static_cast<R>(a) > static_cast<R>(b) ? static_cast<R>(a) : static_cast<R>(b); }
+#define CUCINA_SIMT_MIN_MAX(R, A, B)                                                      \
+  constexpr R min(A a, B b) {                                                             \
+    return static_cast<R>(a) < static_cast<R>(b) ? static_cast<R>(a) : static_cast<R>(b); \
+  }                                                                                       \
+  constexpr R max(A a, B b) {                                                             \
+    return static_cast<R>(a) > static_cast<R>(b) ? static_cast<R>(a) : static_cast<R>(b); \
+  }
 CUCINA_SIMT_MIN_MAX(int, int, int)
 CUCINA_SIMT_MIN_MAX(unsigned, unsigned, unsigned)
 CUCINA_SIMT_MIN_MAX(unsigned, unsigned, int)

@@ -24,19 +24,22 @@ inline constexpr unsigned kMapThreads = 256;
 template <typename Functor>
 __global__ void map_kernel(Functor functor, std::int64_t n) {
   const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
-  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < n; i += stride) {
+  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < n;
+       i += stride) {
     functor(i);
   }
 }
 
 template <typename Functor>
 void launch_map(const char* name, const Stream& stream, std::int64_t n, const Functor& functor) {
-  constexpr std::int64_t kMaxBlocks = 1 << 16;  // enough to fill any GPU many times; beyond it threads loop
+  constexpr std::int64_t kMaxBlocks =
+      1 << 16;  // enough to fill any GPU many times; beyond it threads loop
   const std::int64_t blocks = (n + kMapThreads - 1) / kMapThreads;
-  const LaunchConfig config = {.grid = {static_cast<unsigned>(blocks < kMaxBlocks ? blocks : kMaxBlocks)},
-                               .block = {kMapThreads},
-                               .shared_bytes = 0,
-                               .stream = stream};
+  const LaunchConfig config = {
+      .grid = {static_cast<unsigned>(blocks < kMaxBlocks ? blocks : kMaxBlocks)},
+      .block = {kMapThreads},
+      .shared_bytes = 0,
+      .stream = stream};
   launch(name, map_kernel<Functor>, config, functor, n);
 }
 
@@ -46,7 +49,8 @@ bool map_as_threads();
 
 // Vectorised: the calls are independent of one another, which is what a map promises.
 template <typename Functor>
-__attribute__((flatten)) void map_range(const Functor& functor, std::int64_t begin, std::int64_t end) {
+__attribute__((flatten)) void map_range(const Functor& functor, std::int64_t begin,
+                                        std::int64_t end) {
 #pragma GCC ivdep
   for (std::int64_t i = begin; i < end; ++i) functor(i);
 }
@@ -63,7 +67,8 @@ void map(const char* name, const Stream& stream, std::int64_t n, const Functor& 
 #ifndef __CUDACC__
   if (!detail::map_as_threads()) {
     check_launch(name, {1, 1, 1}, {1, 1, 1}, 0, stream, Device::cpu);
-    constexpr std::int64_t kWorthThreads = 1 << 15;  // below it waking the other threads costs more than it saves
+    constexpr std::int64_t kWorthThreads =
+        1 << 18;  // below it waking the other threads costs more than it saves
     constexpr std::int64_t kChunk = 1 << 12;
     if (n < kWorthThreads) {
       detail::map_range(functor, 0, n);

@@ -15,8 +15,8 @@ inline std::uint64_t splitmix(std::uint64_t x) {
   return x ^ x >> 31;
 }
 
-// at(0), ..., at(n - 1) is 0, ..., n - 1 forward, the same backwards, or a permutation i -> a i + b mod n, which jumps
-// about enough to part neighbours.
+// at(0), ..., at(n - 1) is 0, ..., n - 1 forward, the same backwards, or a permutation i -> a i + b
+// mod n, which jumps about enough to part neighbours.
 class Order {
  public:
   Order(Schedule schedule, std::uint64_t n, std::uint64_t seed) : n_(n) {

@@ -40,7 +40,8 @@ void RaceDetector::block_begins(std::uint64_t block) {
   if (executor_.dynamic_shared_bytes() > 0) {
     const auto begin = reinterpret_cast<std::uintptr_t>(executor_.dynamic_shared());
     shared_.push_back({begin, begin + executor_.dynamic_shared_bytes(), "dynamic shared memory"});
-    std::sort(shared_.begin(), shared_.end(), [](const Range& a, const Range& b) { return a.begin < b.begin; });
+    std::sort(shared_.begin(), shared_.end(),
+              [](const Range& a, const Range& b) { return a.begin < b.begin; });
   }
 }
 
@@ -70,8 +71,9 @@ RaceDetector::Word& RaceDetector::word(std::uintptr_t index) {
 }
 
 const RaceDetector::Range* RaceDetector::shared_range(std::uintptr_t address) const {
-  const auto after = std::upper_bound(shared_.begin(), shared_.end(), address,
-                                      [](std::uintptr_t a, const Range& range) { return a < range.begin; });
+  const auto after =
+      std::upper_bound(shared_.begin(), shared_.end(), address,
+                       [](std::uintptr_t a, const Range& range) { return a < range.begin; });
   if (after == shared_.begin()) return nullptr;
   const Range& range = *std::prev(after);
   return address < range.end ? &range : nullptr;
@@ -89,7 +91,8 @@ std::string RaceDetector::place_name(std::uintptr_t place) const {
 
 Index3 RaceDetector::block_of(std::uint32_t serial) const {
   const unsigned block = serial - 1;
-  return {block % grid_.grid.x, block / grid_.grid.x % grid_.grid.y, block / grid_.grid.x / grid_.grid.y};
+  return {block % grid_.grid.x, block / grid_.grid.x % grid_.grid.y,
+          block / grid_.grid.x / grid_.grid.y};
 }
 
 bool RaceDetector::ordered(const Access& earlier, const Access& now, std::uintptr_t address) const {
@@ -102,63 +105,80 @@ bool RaceDetector::ordered(const Access& earlier, const Access& now, std::uintpt
   return known_[now.thread][earlier.thread % kWarp] >= earlier.clock;
 }
 
-void RaceDetector::check(const Access& earlier, const char* did, const Access& now, const char* does,
-                         std::uintptr_t address) {
+void RaceDetector::check(const Access& earlier, const char* did, const Access& now,
+                         const char* does, std::uintptr_t address) {
   const unsigned common = earlier.bytes & now.bytes;
   if (earlier.serial == 0 || common == 0 || ordered(earlier, now, address)) return;
   const bool other_block = earlier.serial != now.serial;
-  executor_.report(fmt::format("race on {}: thread {}{} {} at {} and thread {} {} at {}, with no {} between",
-                               memory_name(address + std::countr_zero(common)), text(executor_.index(earlier.thread)),
-                               other_block ? " of block " + text(block_of(earlier.serial)) : std::string(), did,
-                               place_name(earlier.place), text(executor_.index(now.thread)), does,
-                               place_name(now.place), other_block ? "ordering" : "barrier"));
+  executor_.record(fmt::format(
+      "race on {}: thread {}{} {} at {} and thread {} {} at {}, with no {} between",
+      memory_name(address + std::countr_zero(common)), text(executor_.index(earlier.thread)),
+      other_block ? " of block " + text(block_of(earlier.serial)) : std::string(), did,
+      place_name(earlier.place), text(executor_.index(now.thread)), does, place_name(now.place),
+      other_block ? "ordering" : "barrier"));
+  executor_.stop();
 }
 
-void RaceDetector::remember_read(Word& word, const Access& now) {
-  for (Access& read : word.read) {
-    if (read.serial == now.serial && read.thread == now.thread) {
-      const bool same_time = read.epoch == now.epoch;
-      const std::uint8_t before = same_time ? read.bytes : std::uint8_t{0};
-      read = now;
-      read.bytes |= before;
+void RaceDetector::remember(std::array<Access, 2>& before, const Access& now) {
+  for (Access& earlier : before) {
+    if (earlier.serial == now.serial && earlier.thread == now.thread) {
+      const std::uint8_t still = earlier.epoch == now.epoch ? earlier.bytes : std::uint8_t{0};
+      earlier = now;
+      earlier.bytes |= still;
       return;
     }
   }
-  // Reads from before the last barrier can race no more; otherwise the second place is for the newest reader.
-  Access& first = word.read[0];
+  // What happened before the last barrier can race no more; otherwise the second place is for the
+  // newest thread.
+  Access& first = before[0];
   const bool first_is_past = first.serial == now.serial && first.epoch != now.epoch;
-  (first.serial == 0 || first_is_past ? first : word.read[1]) = now;
+  (first.serial == 0 || first_is_past ? first : before[1]) = now;
 }
 
-void RaceDetector::access_word(AccessKind kind, std::uintptr_t index, std::uint8_t bytes, std::uintptr_t place) {
+void RaceDetector::access_word(AccessKind kind, std::uintptr_t index, std::uint8_t bytes,
+                               std::uintptr_t place) {
   Word& word = this->word(index);
   const std::uintptr_t address = index * kWordBytes;
   const int thread = executor_.thread();
-  const Access now{serial_, epoch_, clock_[thread], fences_[serial_], static_cast<std::uint16_t>(thread), bytes, place};
+  const Access now{
+      serial_, epoch_, clock_[thread], fences_[serial_], static_cast<std::uint16_t>(thread),
+      bytes,   place};
   if (word.written_in != serial_) {
     word.written_in = serial_;
     word.written = 0;
   }
-  const char* const does = kind == AccessKind::read ? "reads" : kind == AccessKind::write ? "writes" : "updates";
+  const char* const does = kind == AccessKind::read    ? "reads"
+                           : kind == AccessKind::write ? "writes"
+                                                       : "updates";
   check(word.write, "wrote", now, does, address);
-  if (kind != AccessKind::atomic) check(word.atomic, "updated", now, does, address);
+  if (kind != AccessKind::atomic) {
+    for (const Access& atomic : word.atomic) check(atomic, "updated", now, does, address);
+  }
   if (kind != AccessKind::read) {
     for (const Access& read : word.read) check(read, "read", now, does, address);
   }
   if (kind == AccessKind::read) {
-    if ((word.written & bytes) != bytes && shared_range(address + std::countr_zero(bytes)) != nullptr) {
+    if ((word.written & bytes) != bytes &&
+        shared_range(address + std::countr_zero(bytes)) != nullptr) {
       const int byte = std::countr_zero(static_cast<unsigned>(bytes & ~word.written));
-      executor_.report(fmt::format("thread {} reads {} at {}, which no thread of the block has written",
-                                   text(executor_.index(thread)), memory_name(address + byte), place_name(place)));
+      executor_.record(fmt::format(
+          "thread {} reads {} at {}, which no thread of the block has written",
+          text(executor_.index(thread)), memory_name(address + byte), place_name(place)));
+      executor_.stop();
     }
-    remember_read(word, now);
+    remember(word.read, now);
     return;
   }
   word.written |= bytes;
-  (kind == AccessKind::write ? word.write : word.atomic) = now;
+  if (kind == AccessKind::atomic) {
+    remember(word.atomic, now);
+  } else {
+    word.write = now;
+  }
 }
 
-void RaceDetector::access(AccessKind kind, std::uintptr_t address, std::size_t bytes, std::uintptr_t place) {
+void RaceDetector::access(AccessKind kind, std::uintptr_t address, std::size_t bytes,
+                          std::uintptr_t place) {
   const auto stack = reinterpret_cast<std::uintptr_t>(executor_.running()->low);
   if (address - stack < executor_.running()->size) return;  // the thread's own locals
   const std::uintptr_t end = address + bytes;
@@ -170,7 +190,8 @@ void RaceDetector::access(AccessKind kind, std::uintptr_t address, std::size_t b
   }
 }
 
-void RaceDetector::atomic(const void* address, std::size_t bytes, const std::source_location& where) {
+void RaceDetector::atomic(const void* address, std::size_t bytes,
+                          const std::source_location& where) {
   std::size_t place = 0;
   while (place < atomic_places_.size() && !same_line(atomic_places_[place], where)) ++place;
   if (place == atomic_places_.size()) atomic_places_.push_back(where);

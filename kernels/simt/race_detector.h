@@ -1,7 +1,8 @@
 // Watches every memory access of a launch for races and for reads of shared memory nobody wrote.
 //
-// Two accesses to one word by different threads, at least one a write and not both atomic, must be ordered: by a block
-// barrier, or by a chain of __syncwarp between lanes of a warp (shuffles order no memory), or, between blocks, by a
+// Two accesses to one word by different threads, at least one a write and not both atomic, must be
+// ordered: by a block barrier, or by a chain of __syncwarp between lanes of a warp (shuffles order
+// no memory), or, between blocks, by a
 // __threadfence after the first and an atomic before the second.
 #pragma once
 
@@ -43,10 +44,11 @@ class RaceDetector final : public Observer {
     std::uintptr_t place = 0;
   };
   struct Word {
-    Access write, atomic;
-    std::array<Access, 2> read;      // by different threads, so that a writer among them still meets the other
-    std::uint32_t written_in = 0;    // the block `written` is about
-    std::uint8_t written = 0;        // bytes, one bit each
+    Access write;
+    // By two different threads each, so that a writer among them still meets the other.
+    std::array<Access, 2> read, atomic;
+    std::uint32_t written_in = 0;  // the block `written` is about
+    std::uint8_t written = 0;      // bytes, one bit each
   };
   static constexpr std::uintptr_t kPageWords = 1024;
   using Page = std::array<Word, kPageWords>;
@@ -57,8 +59,9 @@ class RaceDetector final : public Observer {
 
   Word& word(std::uintptr_t index);
   void access_word(AccessKind kind, std::uintptr_t index, std::uint8_t bytes, std::uintptr_t place);
-  void check(const Access& earlier, const char* did, const Access& now, const char* does, std::uintptr_t address);
-  void remember_read(Word& word, const Access& now);
+  void check(const Access& earlier, const char* did, const Access& now, const char* does,
+             std::uintptr_t address);
+  static void remember(std::array<Access, 2>& before, const Access& now);
   bool ordered(const Access& earlier, const Access& now, std::uintptr_t address) const;
   const Range* shared_range(std::uintptr_t address) const;
   std::string memory_name(std::uintptr_t address) const;
@@ -76,8 +79,8 @@ class RaceDetector final : public Observer {
   std::uint32_t epoch_ = 0;
   bool block_used_atomics_ = false;
   std::unordered_map<std::uint32_t, std::uint32_t> fences_;  // block serial -> fences
-  // clock_[t] advances at every __syncwarp of thread t; known_[t][lane] is the clock of a lane of its warp at their
-  // last common one, however indirect. Neither is ever reset: clocks only grow.
+  // clock_[t] advances at every __syncwarp of thread t; known_[t][lane] is the clock of a lane of
+  // its warp at their last common one, however indirect. Neither is ever reset: clocks only grow.
   std::vector<std::uint32_t> clock_;
   std::vector<std::array<std::uint32_t, kWarp>> known_;
   std::vector<std::source_location> atomic_places_;  // `place` of atomics is an index into this

@@ -5,7 +5,8 @@
 
 namespace cucina::simt::inline host::detail {
 
-// Made by checked_runtime.cpp when it is linked in: an observer for one launch, which also hears of memory accesses.
+// Made by checked_runtime.cpp when it is linked in: an observer for one launch, which also hears of
+// memory accesses.
 using MakeObserver = std::unique_ptr<Observer> (*)(Executor& executor, const Grid& grid);
 void set_race_detector(MakeObserver make);
 

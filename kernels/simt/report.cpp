@@ -5,7 +5,9 @@
 
 namespace cucina::simt::inline host::detail {
 
-std::string text(const Index3& index) { return fmt::format("({},{},{})", index.x, index.y, index.z); }
+std::string text(const Index3& index) {
+  return fmt::format("({},{},{})", index.x, index.y, index.z);
+}
 
 std::string text(const std::source_location& where) {
   return fmt::format("{}:{}", short_path(where.file_name()), where.line());

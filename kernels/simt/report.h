@@ -1,4 +1,5 @@
-// What the host executor throws when a kernel breaks a rule of the CUDA model that a GPU would not report.
+// What the host executor throws when a kernel breaks a rule of the CUDA model that a GPU would not
+// report.
 #pragma once
 
 #include <source_location>

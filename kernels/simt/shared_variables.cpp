@@ -1,4 +1,5 @@
-// Reads the symbol tables of the program and of its shared libraries for thread-local statics of cucina's functions.
+// Reads the symbol tables of the program and of its shared libraries for thread-local statics of
+// cucina's functions.
 #include "kernels/simt/shared_variables.h"
 
 #include <cxxabi.h>
@@ -58,8 +59,9 @@ class MappedFile {
   std::size_t bytes_ = 0;
 };
 
-// "_ZZN6cucina12_GLOBAL__N_1...E4tile" is `tile` of a function of cucina's; our own thread-locals are in
-// cucina::simt and are none. Without a mangling for "shared", every other function-local thread-local counts.
+// "_ZZN6cucina12_GLOBAL__N_1...E4tile" is `tile` of a function of cucina's; our own thread-locals
+// are in cucina::simt and are none. Without a mangling for "shared", every other function-local
+// thread-local counts.
 bool names_shared_variable(std::string_view mangled) {
   constexpr std::string_view kLocalOfCucina = "_ZZN6cucina";
   constexpr std::string_view kLocalOfCucinaConst = "_ZZNK6cucina";
@@ -70,11 +72,12 @@ bool names_shared_variable(std::string_view mangled) {
 
 std::string variable_name(const char* mangled) {
   int status = 0;
-  const std::unique_ptr<char, decltype(&std::free)> text(abi::__cxa_demangle(mangled, nullptr, nullptr, &status),
-                                                        &std::free);
+  const std::unique_ptr<char, decltype(&std::free)> text(
+      abi::__cxa_demangle(mangled, nullptr, nullptr, &status), &std::free);
   if (status != 0) return mangled;
   const std::string_view whole = text.get();
-  return std::string(whole.substr(whole.rfind("::") == std::string_view::npos ? 0 : whole.rfind("::") + 2));
+  return std::string(
+      whole.substr(whole.rfind("::") == std::string_view::npos ? 0 : whole.rfind("::") + 2));
 }
 
 // False when the file has no symbol table.
@@ -92,9 +95,12 @@ bool read_symbols(const std::string& path, std::vector<Symbol>& symbols) {
     const char* names = file.data() + sections[section.sh_link].sh_offset;
     for (std::size_t i = 0; i < section.sh_size / section.sh_entsize; ++i) {
       const ElfW(Sym)& symbol = table[i];
-      if (ELF64_ST_TYPE(symbol.st_info) != STT_TLS || symbol.st_shndx == SHN_UNDEF || symbol.st_size == 0) continue;
+      if (ELF64_ST_TYPE(symbol.st_info) != STT_TLS || symbol.st_shndx == SHN_UNDEF ||
+          symbol.st_size == 0)
+        continue;
       const char* name = names + symbol.st_name;
-      if (names_shared_variable(name)) symbols.push_back({symbol.st_value, symbol.st_size, variable_name(name)});
+      if (names_shared_variable(name))
+        symbols.push_back({symbol.st_value, symbol.st_size, variable_name(name)});
     }
   }
   return found;
@@ -119,8 +125,10 @@ const std::vector<Module>& modules() {
       Module module{file, {}};
       const bool has_table = read_symbols(file.empty() ? "/proc/self/exe" : file, module.symbols);
       if (!has_table && file.empty()) {
-        fail("simt: the program was stripped of its symbols, so its shared memory cannot be found to be poisoned or "
-             "watched; link it without -s");
+        fail(
+            "simt: the program was stripped of its symbols, so its shared memory cannot be found "
+            "to be poisoned or "
+            "watched; link it without -s");
       }
       if (!module.symbols.empty()) found.push_back(std::move(module));
     }
@@ -141,7 +149,8 @@ std::span<const SharedVariable> shared_variables_here() {
   static thread_local bool searched = false;
   if (searched) return here;
   Search search{&modules(), {}};
-  // The loader knows where this OS thread's copy of a module's thread-local block is, whatever the architecture.
+  // The loader knows where this OS thread's copy of a module's thread-local block is, whatever the
+  // architecture.
   dl_iterate_phdr(
       [](dl_phdr_info* info, std::size_t, void* out) {
         auto& into = *static_cast<Search*>(out);
@@ -149,8 +158,8 @@ std::span<const SharedVariable> shared_variables_here() {
         for (const Module& module : *into.modules) {
           if (module.file != file || info->dlpi_tls_data == nullptr) continue;
           for (const Symbol& symbol : module.symbols) {
-            into.variables.push_back(
-                {static_cast<char*>(info->dlpi_tls_data) + symbol.offset, symbol.bytes, symbol.name});
+            into.variables.push_back({static_cast<char*>(info->dlpi_tls_data) + symbol.offset,
+                                      symbol.bytes, symbol.name});
           }
         }
         return 0;

@@ -1,4 +1,5 @@
-// Finds the `__shared__` variables of all kernels in the program, which the host keeps as thread-local statics.
+// Finds the `__shared__` variables of all kernels in the program, which the host keeps as
+// thread-local statics.
 #pragma once
 
 #include <cstddef>

@@ -5,6 +5,8 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include <thread>
+
 #include "kernels/simt/report.h"
 
 namespace cucina::simt::inline host::detail {
@@ -26,19 +28,27 @@ Dwfl* program() {
   return dwfl;
 }
 
-}  // namespace
-
-std::string source_line(std::uintptr_t return_address) {
+std::string look_up(std::uintptr_t return_address) {
   const Dwarf_Addr address = return_address - 1;  // within the call, not after it
   if (Dwfl* dwfl = program(); dwfl != nullptr) {
     Dwfl_Module* module = dwfl_addrmodule(dwfl, address);
-    if (Dwfl_Line* line = module == nullptr ? nullptr : dwfl_module_getsrc(module, address); line != nullptr) {
+    if (Dwfl_Line* line = module == nullptr ? nullptr : dwfl_module_getsrc(module, address);
+        line != nullptr) {
       int number = 0;
       const char* file = dwfl_lineinfo(line, nullptr, &number, nullptr, nullptr, nullptr);
       if (file != nullptr) return fmt::format("{}:{}", short_path(file), number);
     }
   }
   return fmt::format("{:#x}", address);
+}
+
+}  // namespace
+
+std::string source_line(std::uintptr_t return_address) {
+  std::string line;
+  // libdw puts whole line tables on the stack, and a kernel's thread has a small one.
+  std::thread([&] { line = look_up(return_address); }).join();
+  return line;
 }
 
 }  // namespace cucina::simt::inline host::detail

@@ -6,7 +6,8 @@
 
 namespace cucina::simt::inline host::detail {
 
-// "relu.cu:12" for the call whose return address this is; the bare address without debug information.
+// "relu.cu:12" for the call whose return address this is; the bare address without debug
+// information.
 std::string source_line(std::uintptr_t return_address);
 
 }  // namespace cucina::simt::inline host::detail

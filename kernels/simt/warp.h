@@ -1,8 +1,9 @@
 // CUDA's warp intrinsics on the host: shuffles, votes, matches, reductions, __syncwarp.
 //
-// Every lane named in `mask` must call the same intrinsic on the same line (__syncwarp: on any line) with the same
-// mask; the executor reports lanes that never do. Lanes a partial warp does not have are dropped from the mask, as on
-// the GPU. A shuffle that reads a lane outside the mask returns bytes 0xFF, which is NaN: undefined on the GPU.
+// Every lane named in `mask` must call the same intrinsic on the same line (__syncwarp: on any
+// line) with the same mask; the executor reports lanes that never do. Lanes a partial warp does not
+// have are dropped from the mask, as on the GPU. A shuffle that reads a lane outside the mask
+// returns bytes 0xFF, which is NaN: undefined on the GPU.
 #pragma once
 
 #include <bit>
@@ -33,13 +34,16 @@ enum class WarpOp : std::uint8_t {
   reduce_xor
 };
 
-// Waits until the lanes in `mask` are here and returns the calling lane's result. `source` is the lane a shuffle reads.
-std::uint64_t warp_op(WarpOp op, unsigned mask, std::uint64_t value, int source, const std::source_location& where);
+// Waits until the lanes in `mask` are here and returns the calling lane's result. `source` is the
+// lane a shuffle reads.
+std::uint64_t warp_op(WarpOp op, unsigned mask, std::uint64_t value, int source,
+                      const std::source_location& where);
 int lane();
 
 template <typename T>
 std::uint64_t to_word(T value) {
-  static_assert(std::is_trivially_copyable_v<T> && (sizeof(T) == 2 || sizeof(T) == 4 || sizeof(T) == 8));
+  static_assert(std::is_trivially_copyable_v<T> &&
+                (sizeof(T) == 2 || sizeof(T) == 4 || sizeof(T) == 8));
   std::uint64_t word = 0;
   std::memcpy(&word, &value, sizeof value);
   return word;
@@ -59,7 +63,8 @@ T shuffle(unsigned mask, T value, int source, const std::source_location& where)
 
 namespace cuda {
 
-inline void __syncwarp(unsigned mask = 0xffffffffu, std::source_location where = std::source_location::current()) {
+inline void __syncwarp(unsigned mask = 0xffffffffu,
+                       std::source_location where = std::source_location::current()) {
   detail::warp_op(detail::WarpOp::sync, mask, 0, 0, where);
 }
 
@@ -95,33 +100,40 @@ T __shfl_xor_sync(unsigned mask, T value, int lane_mask, int width = 32,
 
 inline unsigned __ballot_sync(unsigned mask, int predicate,
                               std::source_location where = std::source_location::current()) {
-  return static_cast<unsigned>(detail::warp_op(detail::WarpOp::ballot, mask, predicate != 0, 0, where));
+  return static_cast<unsigned>(
+      detail::warp_op(detail::WarpOp::ballot, mask, predicate != 0, 0, where));
 }
-inline int __any_sync(unsigned mask, int predicate, std::source_location where = std::source_location::current()) {
+inline int __any_sync(unsigned mask, int predicate,
+                      std::source_location where = std::source_location::current()) {
   return __ballot_sync(mask, predicate, where) != 0;
 }
-inline int __all_sync(unsigned mask, int predicate, std::source_location where = std::source_location::current()) {
+inline int __all_sync(unsigned mask, int predicate,
+                      std::source_location where = std::source_location::current()) {
   return __ballot_sync(mask, predicate == 0, where) == 0;
 }
 // Only the calling lane: CUDA promises no more, and code that relies on more is wrong on some GPU.
 inline unsigned __activemask() { return 1u << detail::lane(); }
 
 template <typename T>
-unsigned __match_any_sync(unsigned mask, T value, std::source_location where = std::source_location::current()) {
-  return static_cast<unsigned>(detail::warp_op(detail::WarpOp::match_any, mask, detail::to_word(value), 0, where));
+unsigned __match_any_sync(unsigned mask, T value,
+                          std::source_location where = std::source_location::current()) {
+  return static_cast<unsigned>(
+      detail::warp_op(detail::WarpOp::match_any, mask, detail::to_word(value), 0, where));
 }
 template <typename T>
 unsigned __match_all_sync(unsigned mask, T value, int* all,
                           std::source_location where = std::source_location::current()) {
-  const auto lanes =
-      static_cast<unsigned>(detail::warp_op(detail::WarpOp::match_all, mask, detail::to_word(value), 0, where));
+  const auto lanes = static_cast<unsigned>(
+      detail::warp_op(detail::WarpOp::match_all, mask, detail::to_word(value), 0, where));
   *all = lanes != 0;
   return lanes;
 }
 
-#define CUCINA_SIMT_REDUCE(name, T, op)                                                                               \
-  inline T name(unsigned mask, T value, std::source_location where = std::source_location::current()) {               \
-    return detail::from_word<T>(detail::warp_op(detail::WarpOp::op, mask, detail::to_word(value), 0, where));        \
+#define CUCINA_SIMT_REDUCE(name, T, op)                                               \
+  inline T name(unsigned mask, T value,                                               \
+                std::source_location where = std::source_location::current()) {       \
+    return detail::from_word<T>(                                                      \
+        detail::warp_op(detail::WarpOp::op, mask, detail::to_word(value), 0, where)); \
   }
 CUCINA_SIMT_REDUCE(__reduce_add_sync, unsigned, reduce_add)
 CUCINA_SIMT_REDUCE(__reduce_add_sync, int, reduce_add)

@@ -21,14 +21,22 @@ std::uint64_t reduce(WarpOp op, const Warp& warp, unsigned lanes) {
   using U = std::uint32_t;
   using I = std::int32_t;
   switch (op) {
-    case WarpOp::reduce_add: return fold<U>(warp, lanes, [](U a, U b) { return a + b; });
-    case WarpOp::reduce_min_signed: return fold<I>(warp, lanes, [](I a, I b) { return std::min(a, b); });
-    case WarpOp::reduce_min_unsigned: return fold<U>(warp, lanes, [](U a, U b) { return std::min(a, b); });
-    case WarpOp::reduce_max_signed: return fold<I>(warp, lanes, [](I a, I b) { return std::max(a, b); });
-    case WarpOp::reduce_max_unsigned: return fold<U>(warp, lanes, [](U a, U b) { return std::max(a, b); });
-    case WarpOp::reduce_and: return fold<U>(warp, lanes, [](U a, U b) { return a & b; });
-    case WarpOp::reduce_or: return fold<U>(warp, lanes, [](U a, U b) { return a | b; });
-    default: return fold<U>(warp, lanes, [](U a, U b) { return a ^ b; });
+    case WarpOp::reduce_add:
+      return fold<U>(warp, lanes, [](U a, U b) { return a + b; });
+    case WarpOp::reduce_min_signed:
+      return fold<I>(warp, lanes, [](I a, I b) { return std::min(a, b); });
+    case WarpOp::reduce_min_unsigned:
+      return fold<U>(warp, lanes, [](U a, U b) { return std::min(a, b); });
+    case WarpOp::reduce_max_signed:
+      return fold<I>(warp, lanes, [](I a, I b) { return std::max(a, b); });
+    case WarpOp::reduce_max_unsigned:
+      return fold<U>(warp, lanes, [](U a, U b) { return std::max(a, b); });
+    case WarpOp::reduce_and:
+      return fold<U>(warp, lanes, [](U a, U b) { return a & b; });
+    case WarpOp::reduce_or:
+      return fold<U>(warp, lanes, [](U a, U b) { return a | b; });
+    default:
+      return fold<U>(warp, lanes, [](U a, U b) { return a ^ b; });
   }
 }
 
@@ -41,13 +49,15 @@ unsigned lanes_equal_to(const Warp& warp, unsigned lanes, std::uint64_t value) {
   return equal;
 }
 
-// Every lane's result, computed by the lane that came last: the others may read theirs whenever they run again.
+// Every lane's result, computed by the lane that came last: the others may read theirs whenever
+// they run again.
 void compute_results(Warp& warp, const Meeting& meeting) {
   constexpr std::uint64_t kUndefined = std::numeric_limits<std::uint64_t>::max();
   const unsigned lanes = meeting.lanes;
   std::uint64_t same_for_all = 0;
   switch (meeting.op) {
-    case WarpOp::sync: return;
+    case WarpOp::sync:
+      return;
     case WarpOp::shuffle:
       for (unsigned rest = lanes; rest != 0; rest &= rest - 1) {
         const int lane = std::countr_zero(rest);
@@ -63,12 +73,17 @@ void compute_results(Warp& warp, const Meeting& meeting) {
       }
       return;
     case WarpOp::match_all:
-      same_for_all = lanes_equal_to(warp, lanes, warp.value[std::countr_zero(lanes)]) == lanes ? lanes : 0;
+      same_for_all =
+          lanes_equal_to(warp, lanes, warp.value[std::countr_zero(lanes)]) == lanes ? lanes : 0;
       break;
-    case WarpOp::ballot: same_for_all = lanes_equal_to(warp, lanes, 1); break;
-    default: same_for_all = reduce(meeting.op, warp, lanes);
+    case WarpOp::ballot:
+      same_for_all = lanes_equal_to(warp, lanes, 1);
+      break;
+    default:
+      same_for_all = reduce(meeting.op, warp, lanes);
   }
-  for (unsigned rest = lanes; rest != 0; rest &= rest - 1) warp.result[std::countr_zero(rest)] = same_for_all;
+  for (unsigned rest = lanes; rest != 0; rest &= rest - 1)
+    warp.result[std::countr_zero(rest)] = same_for_all;
 }
 
 }  // namespace
@@ -110,12 +125,14 @@ void Executor::release(Warp& warp, int m, int lane_running_on) {
   const Meeting& meeting = warp.meeting[m];
   compute_results(warp, meeting);
   const int first_thread = thread_ - lane_running_on;
-  if (observer_ != nullptr && meeting.op == WarpOp::sync) observer_->warp_sync(first_thread, meeting.lanes);
+  if (observer_ != nullptr && meeting.op == WarpOp::sync)
+    observer_->warp_sync(first_thread, meeting.lanes);
   const unsigned others = meeting.lanes & ~(1u << lane_running_on);
   unsigned ready = others;
   if (!lanes_in_order_) {
     ready = 0;
-    for (unsigned rest = others; rest != 0; rest &= rest - 1) ready |= bit_of_[std::countr_zero(rest)];
+    for (unsigned rest = others; rest != 0; rest &= rest - 1)
+      ready |= bit_of_[std::countr_zero(rest)];
   }
   for (unsigned rest = others; rest != 0; rest &= rest - 1) {
     state_[first_thread + std::countr_zero(rest)] = State::ready;

@@ -72,6 +72,7 @@ std::vector<std::vector<std::int64_t>> stratified_parts(std::span<const std::int
   std::vector<std::vector<std::int64_t>> parts;
   for (const std::int64_t size : sizes) {
     std::vector<std::int64_t> left;
+    left.reserve(of_class.size());
     for (const auto& members : of_class) left.push_back(static_cast<std::int64_t>(members.size()));
     const auto quota = quotas(left, size);
     auto& part = parts.emplace_back();

@@ -1,4 +1,5 @@
-// Whether to colour a stream, decided as terminals' users expect (no-color.org, bixense.com/clicolors).
+// Whether to colour a stream, decided as terminals' users expect (no-color.org,
+// bixense.com/clicolors).
 #pragma once
 
 #include <functional>
@@ -16,10 +17,11 @@ ColorMode parse_color_mode(std::string_view text);
 using Environment = std::function<const char*(const char*)>;
 Environment process_environment();
 
-// True when escape sequences may be written to a stream that is or is not a terminal. For `automatic`: a
-// non-empty NO_COLOR forbids; else CLICOLOR_FORCE or FORCE_COLOR (not empty, not "0") force; else a terminal
-// whose TERM is not "dumb".
-bool use_color(ColorMode mode, bool is_terminal, const Environment& environment = process_environment());
+// True when escape sequences may be written to a stream that is or is not a terminal. For
+// `automatic`: a non-empty NO_COLOR forbids; else CLICOLOR_FORCE or FORCE_COLOR (not empty, not
+// "0") force; else a terminal whose TERM is not "dumb".
+bool use_color(ColorMode mode, bool is_terminal,
+               const Environment& environment = process_environment());
 
 enum class Style { bold, dim, red, green, yellow, cyan };
 

@@ -41,7 +41,8 @@ MetricsLog::MetricsLog(const std::filesystem::path& path, bool append) : path_(p
   const int mode = append ? O_APPEND : O_APPEND | O_TRUNC;
   descriptor_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | mode, 0666);
   if (descriptor_ < 0)
-    fail(ExitCode::usage, "{}: cannot be written ({}); choose another --out", path_, std::strerror(errno));
+    fail(ExitCode::usage, "{}: cannot be written ({}); choose another --out", path_,
+         std::strerror(errno));
 }
 
 MetricsLog::~MetricsLog() { ::close(descriptor_); }
@@ -53,8 +54,9 @@ void MetricsLog::write(const MetricsLine& line) {
     const ssize_t wrote = ::write(descriptor_, text.data() + done, text.size() - done);
     if (wrote < 0 && errno == EINTR) continue;
     if (wrote < 0)
-      fail(ExitCode::run_failed, "{}: step {} cannot be logged ({}); free some space and train again", path_,
-           line.step, std::strerror(errno));
+      fail(ExitCode::run_failed,
+           "{}: step {} cannot be logged ({}); free some space and train again", path_, line.step,
+           std::strerror(errno));
     done += static_cast<std::size_t>(wrote);
   }
 }

@@ -8,20 +8,20 @@
 
 namespace cucina::report {
 
-// One line. What is absent is left out; what is not finite becomes null and is named in "nonfinite", for JSON
-// has no NaN.
+// One line. What is absent is left out; what is not finite becomes null and is named in
+// "nonfinite", for JSON has no NaN.
 struct MetricsLine {
   double unix_time = 0.0;  // seconds
   std::int64_t step = 0;
   std::int64_t epoch = 0;
   std::string split;  // train, val or test
-  std::optional<double> loss;
-  std::optional<double> accuracy;
-  std::optional<double> learning_rate;
+  std::optional<double> loss = std::nullopt;
+  std::optional<double> accuracy = std::nullopt;
+  std::optional<double> learning_rate = std::nullopt;
 };
 
-// {"v":1,"ts":...,"step":...,"epoch":...,"split":"...","loss":...,"acc":...,"lr":...} without a line feed;
-// numbers are the shortest that read back to the same double.
+// {"v":1,"ts":...,"step":...,"epoch":...,"split":"...","loss":...,"acc":...,"lr":...} without a
+// line feed; numbers are the shortest that read back to the same double.
 std::string to_json(const MetricsLine& line);
 
 class MetricsLog {

@@ -32,7 +32,7 @@ std::size_t utf8_length(std::string_view text) {
   return length;
 }
 
-std::string quoted(std::string_view text) {
+std::string quote(std::string_view text) {
   std::string out = "\"";
   while (!text.empty()) {
     const std::size_t length = utf8_length(text);
@@ -58,14 +58,15 @@ std::string quoted(std::string_view text) {
 
 std::string key_text(std::string_view key) {
   const bool bare = !key.empty() && std::all_of(key.begin(), key.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-';
   });
-  return bare ? std::string(key) : quoted(key);
+  return bare ? std::string(key) : quote(key);
 }
 
 std::string value_text(bool value) { return value ? "true" : "false"; }
 std::string value_text(std::int64_t value) { return std::to_string(value); }
-std::string value_text(const std::string& value) { return quoted(value); }
+std::string value_text(const std::string& value) { return quote(value); }
 std::string value_text(double value) {
   if (std::isnan(value)) return "nan";
   if (std::isinf(value)) return value < 0 ? "-inf" : "inf";
@@ -100,14 +101,15 @@ RunDirectory::RunDirectory(const std::filesystem::path& path, bool overwrite) : 
   std::string probe = (path_ / ".cucina-XXXXXX").string();
   const int descriptor = ::mkstemp(probe.data());
   if (descriptor < 0)
-    fail("--out {}: cannot be written ({}); choose another folder", path_.string(), std::strerror(errno));
+    fail("--out {}: cannot be written ({}); choose another folder", path_.string(),
+         std::strerror(errno));
   ::close(descriptor);
   ::unlink(probe.c_str());
   for (const auto& file : {config(), metrics(), model()}) {
     if (!std::filesystem::exists(file, error)) continue;
     if (!overwrite)
-      fail("--out {}: holds a run already ({}); choose another folder or give --overwrite", path_.string(),
-           file.filename().string());
+      fail("--out {}: holds a run already ({}); choose another folder or give --overwrite",
+           path_.string(), file.filename().string());
     if (!std::filesystem::remove(file, error))
       fail("--out {}: {} cannot be removed ({}); choose another folder", path_.string(),
            file.filename().string(), error.message());
@@ -124,8 +126,9 @@ void RunDirectory::write_config(const std::vector<Section>& sections) const {
   if (!file || error) {
     const std::string cause = error ? error.message() : std::strerror(errno);
     ::unlink(temporary.c_str());
-    fail(ExitCode::run_failed, "{}: cannot be written ({}); free some space or choose another --out",
-         config().string(), cause);
+    fail(ExitCode::run_failed,
+         "{}: cannot be written ({}); free some space or choose another --out", config().string(),
+         cause);
   }
 }
 

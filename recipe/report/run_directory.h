@@ -18,7 +18,8 @@ struct Section {
   std::vector<std::pair<std::string, Setting>> settings;
 };
 
-// The sections as TOML 1.0, in order. Bytes that are not UTF-8 become U+FFFD, as TOML must be UTF-8.
+// The sections as TOML 1.0, in order. Bytes that are not UTF-8 become U+FFFD, as TOML must be
+// UTF-8.
 std::string to_toml(const std::vector<Section>& sections);
 
 class RunDirectory {

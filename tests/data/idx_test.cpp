@@ -3,6 +3,7 @@
 #include "recipe/data/idx.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <numeric>
 
@@ -158,8 +159,14 @@ TEST(IdxReader, RefusesSizesOfZeroAndTooFewImages) {
 }
 
 TEST(IdxReader, RefusesGiantHeadersWithoutTakingTheMemory) {
+  const auto peak_kilobytes = [] {
+    rusage usage{};
+    ::getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_maxrss;
+  };
   const Idx folder;
   const Bytes payload(16, 0);
+  const auto before = peak_kilobytes();
   for (const auto& sizes :
        std::vector<std::vector<std::uint32_t>>{{0xffffffff, 0xffffffff, 0xffffffff},
                                                {0x80000000, 0x80000000, 4},
@@ -171,6 +178,7 @@ TEST(IdxReader, RefusesGiantHeadersWithoutTakingTheMemory) {
   folder.expect_refused({"needs 3600000000 bytes but only 16 follow"});
   write_zipped(folder.train_images(), idx(kImages, {1000000, 60, 60}, payload));
   folder.expect_refused({"needs 3600000000 bytes but only at most "});
+  EXPECT_LT(peak_kilobytes() - before, 65536);
 }
 
 TEST(IdxReader, RefusesLabelsOutOfRange) {

@@ -93,18 +93,6 @@ std::string check_call(const Call& call, Backend backend, Device device, DType d
   return "";
 }
 
-std::vector<std::vector<std::byte>> hand_bits(const Call& call, Device device, DType dtype) {
-  const Tensors in = convert(call.inputs, prepared_inputs(call, dtype), dtype, device);
-  const std::vector<GuardedOutput> outputs = guarded_outputs(call, dtype, device);
-  for (const GuardedOutput& output : outputs) output.poison();
-  if (!call.run(Backend::hand, device, dtype, in, tensors_of(outputs), Write::overwrite)) {
-    fail("{}: hand lacks the entry", call.entry);
-  }
-  std::vector<std::vector<std::byte>> bits;
-  for (const GuardedOutput& output : outputs) bits.push_back(bytes_of(output.tensor()));
-  return bits;
-}
-
 double objective(const Case& c, const Tensors& in, const std::vector<double>& weights) {
   const std::vector<double> y = c.function(in).to_vector<double>();
   long double sum = 0;
@@ -127,6 +115,18 @@ double difference_quotient(const Case& c, const Tensors& in, std::size_t input,
 }
 
 }  // namespace
+
+Bits hand_bits(const Call& call, Device device, DType dtype) {
+  const Tensors in = convert(call.inputs, prepared_inputs(call, dtype), dtype, device);
+  const std::vector<GuardedOutput> outputs = guarded_outputs(call, dtype, device);
+  for (const GuardedOutput& output : outputs) output.poison();
+  if (!call.run(Backend::hand, device, dtype, in, tensors_of(outputs), Write::overwrite)) {
+    fail("{}: hand lacks the entry", call.entry);
+  }
+  Bits bits;
+  for (const GuardedOutput& output : outputs) bits.push_back(bytes_of(output.tensor()));
+  return bits;
+}
 
 std::string check_agreement(const Case& c, Backend backend, Device device, DType dtype) {
   for (const Call& call : c.calls) {

@@ -1,11 +1,17 @@
 // What every case of every room has to hold, as functions that return "" or a sentence.
 #pragma once
 
+#include <cstddef>
 #include <string>
+#include <vector>
 
 #include "kernels/common/case.h"
 
 namespace cucina::testing {
+
+// The bytes of every output of the hand kernels for one call, from NaN-filled outputs.
+using Bits = std::vector<std::vector<std::byte>>;
+Bits hand_bits(const Call& call, Device device, DType dtype);
 
 // Runs all entries of a case on one backend: agreement with the f64 reference, canaries, poisoned
 // outputs, inputs left alone, and for entries that take a Write, both ways.

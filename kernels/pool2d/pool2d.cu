@@ -1,0 +1,306 @@
+// pool2d's hand-written kernels: each thread makes a few adjacent channels of one pixel, in the
+// backward passes by gathering from the windows that cover it, so nothing is added atomically.
+#include "kernels/common/pack.h"
+#include "kernels/pool2d/pool2d.h"
+#include "kernels/simt/map.h"
+#include "kernels/simt/simt.h"
+
+namespace cucina {
+namespace {
+
+// An image (n, h, w, c) and the windows (n, p, q, c) over it.
+struct Windows {
+  std::int64_t h, w, p, q, c;
+  std::int64_t window, stride, pad;
+};
+
+Windows windows_of(const Tensor& image, const Tensor& windows, const Pool2dParams& params) {
+  return {image.size(1),   image.size(2), windows.size(1), windows.size(2),
+          windows.size(3), params.window, params.stride,   params.pad};
+}
+
+// Which pack of which pixel the index of a thread means.
+struct Place {
+  std::int64_t image, row, column, channel;
+};
+
+template <int kWidth>
+__device__ Place place(std::int64_t i, std::int64_t rows, std::int64_t columns, std::int64_t c) {
+  const std::int64_t packs = c / kWidth;
+  const std::int64_t pixel = i / packs;
+  const std::int64_t line = pixel / columns;
+  return {line / rows, line % rows, pixel % columns, i % packs * kWidth};
+}
+
+// A range along one side, end excluded.
+struct Range {
+  std::int64_t begin, end;
+};
+
+// The offsets in the window number `p` that lie in an image `size` pixels long.
+__device__ Range pixels_of_window(const Windows& windows, std::int64_t p, std::int64_t size) {
+  const std::int64_t first = p * windows.stride - windows.pad;
+  return {first < 0 ? -first : 0, first + windows.window > size ? size - first : windows.window};
+}
+
+// Those of `count` windows that cover pixel number `h`.
+__device__ Range windows_of_pixel(const Windows& windows, std::int64_t h, std::int64_t count) {
+  const std::int64_t last = (h + windows.pad) / windows.stride;
+  const std::int64_t before = h + windows.pad - windows.window;  // the last start too early
+  return {before < 0 ? 0 : before / windows.stride + 1, last < count ? last + 1 : count};
+}
+
+template <typename Real, int kWidth>
+struct MaxForward {
+  Windows windows;
+  const Real* x;
+  Real* y;
+  std::uint8_t* index;  // may be null
+
+  __device__ void operator()(std::int64_t i) const {
+    const auto [n, p, q, channel] = place<kWidth>(i, windows.p, windows.q, windows.c);
+    const Range rows = pixels_of_window(windows, p, windows.h);
+    const Range columns = pixels_of_window(windows, q, windows.w);
+    const Real* corner = x + channel +
+                         ((n * windows.h + p * windows.stride - windows.pad) * windows.w +
+                          q * windows.stride - windows.pad) *
+                             windows.c;
+    auto best = load_pack<kWidth>(corner + (rows.begin * windows.w + columns.begin) * windows.c);
+    const int first = static_cast<int>(rows.begin * windows.window + columns.begin);
+    int won[kWidth];
+    for (int j = 0; j < kWidth; ++j) won[j] = first;
+    for (std::int64_t r = rows.begin; r < rows.end; ++r) {
+      for (std::int64_t s = columns.begin; s < columns.end; ++s) {
+        const auto value = load_pack<kWidth>(corner + (r * windows.w + s) * windows.c);
+        const int position = static_cast<int>(r * windows.window + s);
+        for (int j = 0; j < kWidth; ++j) {
+          // This way round NaN wins over numbers, and the first NaN stays.
+          const bool wins = !(value.at[j] <= best.at[j]) && best.at[j] == best.at[j];
+          best.at[j] = wins ? value.at[j] : best.at[j];
+          won[j] = wins ? position : won[j];
+        }
+      }
+    }
+    store_pack(best, y + i * kWidth);
+    if (index == nullptr) return;
+    Pack<std::uint8_t, kWidth> narrow;
+    for (int j = 0; j < kWidth; ++j) narrow.at[j] = static_cast<std::uint8_t>(won[j]);
+    store_pack(narrow, index + i * kWidth);
+  }
+};
+
+template <typename Real, int kWidth>
+struct MaxBackward {
+  Windows windows;
+  const Real* dy;
+  const std::uint8_t* index;
+  Real* dx;
+  bool accumulate;
+
+  __device__ void operator()(std::int64_t i) const {
+    const auto [n, h, w, channel] = place<kWidth>(i, windows.h, windows.w, windows.c);
+    const Range rows = windows_of_pixel(windows, h, windows.p);
+    const Range columns = windows_of_pixel(windows, w, windows.q);
+    Pack<Real, kWidth> sum = {};
+    for (std::int64_t p = rows.begin; p < rows.end; ++p) {
+      for (std::int64_t q = columns.begin; q < columns.end; ++q) {
+        const std::int64_t at = ((n * windows.p + p) * windows.q + q) * windows.c + channel;
+        const auto gradient = load_pack<kWidth>(dy + at);
+        const auto winner = load_pack<kWidth>(index + at);
+        const int here = static_cast<int>((h + windows.pad - p * windows.stride) * windows.window +
+                                          (w + windows.pad - q * windows.stride));
+        for (int j = 0; j < kWidth; ++j) {
+          sum.at[j] += winner.at[j] == here ? gradient.at[j] : Real(0);
+        }
+      }
+    }
+    store_pack(sum, dx + i * kWidth, accumulate);
+  }
+};
+
+template <typename Real, int kWidth>
+struct AverageForward {
+  Windows windows;
+  Real share;  // of each pixel: 1 / window^2
+  const Real* x;
+  Real* y;
+
+  __device__ void operator()(std::int64_t i) const {
+    const auto [n, p, q, channel] = place<kWidth>(i, windows.p, windows.q, windows.c);
+    const Range rows = pixels_of_window(windows, p, windows.h);
+    const Range columns = pixels_of_window(windows, q, windows.w);
+    const Real* corner = x + channel +
+                         ((n * windows.h + p * windows.stride - windows.pad) * windows.w +
+                          q * windows.stride - windows.pad) *
+                             windows.c;
+    Pack<Real, kWidth> sum = {};
+    for (std::int64_t r = rows.begin; r < rows.end; ++r) {
+      for (std::int64_t s = columns.begin; s < columns.end; ++s) {
+        const auto value = load_pack<kWidth>(corner + (r * windows.w + s) * windows.c);
+        for (int j = 0; j < kWidth; ++j) sum.at[j] += value.at[j];
+      }
+    }
+    for (int j = 0; j < kWidth; ++j) sum.at[j] *= share;
+    store_pack(sum, y + i * kWidth);
+  }
+};
+
+template <typename Real, int kWidth>
+struct AverageBackward {
+  Windows windows;
+  Real share;
+  const Real* dy;
+  Real* dx;
+  bool accumulate;
+
+  __device__ void operator()(std::int64_t i) const {
+    const auto [n, h, w, channel] = place<kWidth>(i, windows.h, windows.w, windows.c);
+    const Range rows = windows_of_pixel(windows, h, windows.p);
+    const Range columns = windows_of_pixel(windows, w, windows.q);
+    Pack<Real, kWidth> sum = {};
+    for (std::int64_t p = rows.begin; p < rows.end; ++p) {
+      for (std::int64_t q = columns.begin; q < columns.end; ++q) {
+        const auto gradient =
+            load_pack<kWidth>(dy + ((n * windows.p + p) * windows.q + q) * windows.c + channel);
+        for (int j = 0; j < kWidth; ++j) sum.at[j] += gradient.at[j];
+      }
+    }
+    for (int j = 0; j < kWidth; ++j) sum.at[j] *= share;
+    store_pack(sum, dx + i * kWidth, accumulate);
+  }
+};
+
+template <typename Real, int kWidth>
+struct GlobalAverageForward {
+  std::int64_t h, w, c;
+  Real share;  // 1 / (h w)
+  const Real* x;
+  Real* y;
+
+  __device__ void operator()(std::int64_t i) const {
+    const std::int64_t packs = c / kWidth;
+    const Real* image = x + i / packs * h * w * c + i % packs * kWidth;
+    Pack<Real, kWidth> sum = {};
+    // Row by row: each sum then has few terms, so it rounds less.
+    for (std::int64_t row = 0; row < h; ++row) {
+      Pack<Real, kWidth> row_sum = {};
+      for (std::int64_t column = 0; column < w; ++column) {
+        const auto value = load_pack<kWidth>(image + (row * w + column) * c);
+        for (int j = 0; j < kWidth; ++j) row_sum.at[j] += value.at[j];
+      }
+      for (int j = 0; j < kWidth; ++j) sum.at[j] += row_sum.at[j];
+    }
+    for (int j = 0; j < kWidth; ++j) sum.at[j] *= share;
+    store_pack(sum, y + i * kWidth);
+  }
+};
+
+template <typename Real, int kWidth>
+struct GlobalAverageBackward {
+  std::int64_t pixels, c;
+  Real share;
+  const Real* dy;
+  Real* dx;
+  bool accumulate;
+
+  __device__ void operator()(std::int64_t i) const {
+    const std::int64_t packs = c / kWidth;
+    auto gradient = load_pack<kWidth>(dy + i / packs / pixels * c + i % packs * kWidth);
+    for (int j = 0; j < kWidth; ++j) gradient.at[j] *= share;
+    store_pack(gradient, dx + i * kWidth, accumulate);
+  }
+};
+
+// The share of one of `count` equal parts.
+template <typename Real>
+Real share_of(std::int64_t count) {
+  return Real(1) / static_cast<Real>(count);
+}
+
+void run_max_forward(const Tensor& x, const Pool2dParams& params, const Tensor& y,
+                     const Tensor& index) {
+  const Windows windows = windows_of(x, y, params);
+  for_real("pool2d", x.dtype(), [&]<typename Real>() {
+    for_pack_width(windows.c, {x, y, index}, [&]<int kWidth>() {
+      simt::map("pool2d.max_forward", x.stream(), y.elements() / kWidth,
+                MaxForward<Real, kWidth>{windows, x.data<Real>(), y.data<Real>(),
+                                         index.defined() ? index.data<std::uint8_t>() : nullptr});
+    });
+  });
+}
+
+void run_max_backward(const Tensor& dy, const Tensor& index, const Pool2dParams& params,
+                      Write write, const Tensor& dx) {
+  const Windows windows = windows_of(dx, dy, params);
+  for_real("pool2d", dy.dtype(), [&]<typename Real>() {
+    for_pack_width(windows.c, {dy, index, dx}, [&]<int kWidth>() {
+      simt::map("pool2d.max_backward", dy.stream(), dx.elements() / kWidth,
+                MaxBackward<Real, kWidth>{windows, dy.data<Real>(), index.data<std::uint8_t>(),
+                                          dx.data<Real>(), write == Write::accumulate});
+    });
+  });
+}
+
+void run_average_forward(const Tensor& x, const Pool2dParams& params, const Tensor& y) {
+  const Windows windows = windows_of(x, y, params);
+  for_real("pool2d", x.dtype(), [&]<typename Real>() {
+    for_pack_width(windows.c, {x, y}, [&]<int kWidth>() {
+      simt::map(
+          "pool2d.average_forward", x.stream(), y.elements() / kWidth,
+          AverageForward<Real, kWidth>{windows, share_of<Real>(windows.window * windows.window),
+                                       x.data<Real>(), y.data<Real>()});
+    });
+  });
+}
+
+void run_average_backward(const Tensor& dy, const Pool2dParams& params, Write write,
+                          const Tensor& dx) {
+  const Windows windows = windows_of(dx, dy, params);
+  for_real("pool2d", dy.dtype(), [&]<typename Real>() {
+    for_pack_width(windows.c, {dy, dx}, [&]<int kWidth>() {
+      simt::map("pool2d.average_backward", dy.stream(), dx.elements() / kWidth,
+                AverageBackward<Real, kWidth>{
+                    windows, share_of<Real>(windows.window * windows.window), dy.data<Real>(),
+                    dx.data<Real>(), write == Write::accumulate});
+    });
+  });
+}
+
+void run_global_average_forward(const Tensor& x, const Tensor& y) {
+  const std::int64_t h = x.size(1), w = x.size(2), c = x.size(3);
+  for_real("pool2d", x.dtype(), [&]<typename Real>() {
+    for_pack_width(c, {x, y}, [&]<int kWidth>() {
+      simt::map("pool2d.global_average_forward", x.stream(), y.elements() / kWidth,
+                GlobalAverageForward<Real, kWidth>{h, w, c, share_of<Real>(h * w), x.data<Real>(),
+                                                   y.data<Real>()});
+    });
+  });
+}
+
+void run_global_average_backward(const Tensor& dy, Write write, const Tensor& dx) {
+  const std::int64_t pixels = dx.size(1) * dx.size(2), c = dx.size(3);
+  for_real("pool2d", dy.dtype(), [&]<typename Real>() {
+    for_pack_width(c, {dy, dx}, [&]<int kWidth>() {
+      simt::map(
+          "pool2d.global_average_backward", dy.stream(), dx.elements() / kWidth,
+          GlobalAverageBackward<Real, kWidth>{pixels, c, share_of<Real>(pixels), dy.data<Real>(),
+                                              dx.data<Real>(), write == Write::accumulate});
+    });
+  });
+}
+
+}  // namespace
+
+template <typename Target>
+Pool2dOp Pool2dOp::hand() {
+  return {.dtypes = kReal,
+          .max_forward = run_max_forward,
+          .max_backward = run_max_backward,
+          .average_forward = run_average_forward,
+          .average_backward = run_average_backward,
+          .global_average_forward = run_global_average_forward,
+          .global_average_backward = run_global_average_backward};
+}
+template Pool2dOp Pool2dOp::hand<simt::Target>();
+
+}  // namespace cucina

@@ -1,0 +1,18 @@
+// What main() knows of a subcommand.
+#pragma once
+
+#include <CLI/App.hpp>
+#include <functional>
+
+namespace cucina::cli {
+
+// A subcommand adds its options to `app` and returns what to do once they are parsed; that returns
+// the exit code, or throws Error.
+using Run = std::function<int()>;
+
+Run add_train(CLI::App& app);
+Run add_eval(CLI::App& app);
+Run add_models(CLI::App& app);
+Run add_doctor(CLI::App& app);
+
+}  // namespace cucina::cli

@@ -1,0 +1,229 @@
+// `cucina train`: from data to a run directory with settings, metrics and weights.
+#include <fmt/chrono.h>
+#include <fmt/core.h>
+
+#include <cmath>
+#include <ctime>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "core/config.h"
+#include "core/error.h"
+#include "nn/init.h"
+#include "nn/models.h"
+#include "nn/weights.h"
+#include "recipe/cli/command.h"
+#include "recipe/cli/options.h"
+#include "recipe/data/load.h"
+#include "recipe/report/color.h"
+#include "recipe/report/metrics_log.h"
+#include "recipe/report/progress.h"
+#include "recipe/report/run_directory.h"
+#include "recipe/skeleton/fingerprint.h"
+#include "recipe/skeleton/interrupt.h"
+#include "recipe/skeleton/trainer.h"
+
+namespace cucina::cli {
+namespace {
+
+struct Options {
+  std::string data;
+  std::string model = "lenet5";
+  double dropout = 0;
+  skeleton::TrainOptions train;
+  std::int64_t seed = 1;
+  bool prior_head = false;
+  ComputeOptions compute;
+  std::string out;
+  bool overwrite = false;
+  std::string progress = "auto";
+  std::string color = "auto";
+  bool json = false;
+  bool quiet = false;
+};
+
+std::string default_out(const Options& options) {
+  return fmt::format("runs/{:%Y%m%dT%H%M%SZ}-{}-{}", fmt::gmtime(std::time(nullptr)), options.model,
+                     options.seed);
+}
+
+// Every setting that had an effect, so that the run can be repeated from this file alone.
+std::vector<report::Section> settings(const Options& options, const data::Dataset& data,
+                                      const nn::Model& model, const std::string& device,
+                                      const std::string& backend) {
+  const skeleton::TrainOptions& train = options.train;
+  const nn::ModelSpec& spec = model.spec;
+  return {
+      {"",
+       {{"cucina", std::string(kVersion)},
+        {"seed", options.seed},
+        {"device", device},
+        {"backend", backend}}},
+      {"data",
+       {{"name", data.name},
+        {"path", options.data},
+        {"sha256", data.sha256},
+        {"train_images", data.train.n},
+        {"validation_images", data.validation.n},
+        {"test_images", data.test.n}}},
+      {"model",
+       {{"name", spec.name},
+        {"height", spec.h},
+        {"width", spec.w},
+        {"channels", spec.c},
+        {"classes", std::int64_t{spec.classes}},
+        {"dropout", spec.dropout},
+        {"prior_head", options.prior_head},
+        {"parameters", nn::parameter_count(*model.net)}}},
+      {"train",
+       {{"epochs", train.epochs},
+        {"batch_size", train.batch_size},
+        {"optimizer", train.optimizer},
+        {"learning_rate", train.learning_rate},
+        {"momentum", train.momentum},
+        {"weight_decay", train.weight_decay}}},
+  };
+}
+
+std::string result_line(const skeleton::Evaluation& test, const skeleton::TrainResult& training,
+                        const std::string& sha, const std::string& out, const std::string& device,
+                        const std::string& backend) {
+  nlohmann::ordered_json line = {{"test_accuracy", test.accuracy},
+                                 {"test_accuracy_error", test.accuracy_error},
+                                 {"test_loss", test.loss},
+                                 {"test_loss_error", test.loss_error},
+                                 {"test_images", test.n}};
+  if (training.validation) {
+    line["validation_accuracy"] = training.validation->accuracy;
+    line["validation_loss"] = training.validation->loss;
+  }
+  line["seconds"] = training.seconds;
+  line["steps"] = training.steps;
+  line["params_sha256"] = sha;
+  line["out"] = out;
+  line["device"] = device;
+  line["backend"] = backend;
+  return line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+void check_combinations(const Options& options) {
+  if (options.train.optimizer == "adam" && options.train.momentum > 0)
+    fail("--momentum {}: adam has its own; give --optimizer sgd, or leave --momentum out",
+         options.train.momentum);
+}
+
+int run(Options options) {
+  check_combinations(options);
+  const Device device = options.compute.chosen_device();
+  const std::string backend = options.compute.force();
+  const report::ColorMode color = report::parse_color_mode(options.color);
+  const report::ProgressMode progress_mode =
+      options.quiet ? report::ProgressMode::none : report::parse_progress_mode(options.progress);
+  options.train.seed = static_cast<std::uint64_t>(options.seed);
+  options.train.device = device;
+  if (options.out.empty()) options.out = default_out(options);
+
+  const data::Dataset data = data::load(options.data);
+  nn::Model model = nn::make_model({.name = options.model,
+                                    .h = data.train.h,
+                                    .w = data.train.w,
+                                    .c = data.train.c,
+                                    .classes = data.train.classes,
+                                    .dropout = options.dropout},
+                                   options.train.seed);
+  if (options.prior_head) nn::init_head(*model.head, data::class_counts(data.train));
+  skeleton::Trainer trainer(model, data, options.train);
+
+  // From here on files are written.
+  const report::RunDirectory directory(options.out, options.overwrite);
+  const std::string device_name(name(device));
+  directory.write_config(settings(options, data, model, device_name, backend));
+  report::MetricsLog metrics(directory.metrics());
+  if (!options.quiet)
+    fmt::print(stderr, "{}: {} parameters, {} training images, {} on {}, backend {}, into {}\n",
+               options.model, nn::parameter_count(*model.net), data.train.n,
+               trainer.optimizer().describe(), device_name, backend, options.out);
+
+  const skeleton::InterruptGuard interrupts;
+  skeleton::TrainResult training;
+  {
+    report::Progress progress(progress_mode, options.train.epochs, trainer.steps_per_epoch(),
+                              report::stderr_output(color));
+    training = trainer.run({.progress = &progress, .metrics = &metrics});
+  }
+  nn::save_model(directory.model(), model,
+                 {.class_names = data.class_names,
+                  .mean = trainer.statistics().mean,
+                  .stddev = trainer.statistics().stddev});
+  const auto stopped = [&](int signal) {
+    if (!options.quiet)
+      fmt::print(stderr, "cucina: stopped by signal {} after step {}; the weights are in {}\n",
+                 signal, training.steps, directory.model().string());
+    return 128 + signal;
+  };
+  if (training.signal != 0) return stopped(training.signal);
+
+  const skeleton::Evaluation test = trainer.evaluate(data.test);
+  if (const int signal = skeleton::InterruptGuard::pending(); signal != 0) return stopped(signal);
+  metrics.write({.unix_time = static_cast<double>(std::time(nullptr)),
+                 .step = training.steps,
+                 .epoch = options.train.epochs,
+                 .split = "test",
+                 .loss = test.loss,
+                 .accuracy = test.accuracy,
+                 .learning_rate = std::nullopt});
+  const std::string sha = skeleton::fingerprint(*model.net);
+  if (!std::isfinite(test.loss))
+    fail(ExitCode::diverged, "train: the test loss is {}; lower --lr, which is {}", test.loss,
+         options.train.learning_rate);
+  if (options.json) {
+    print(result_line(test, training, sha, options.out, device_name, backend));
+  } else {
+    print(fmt::format(
+        "test accuracy {:.2f} ± {:.2f} %, loss {:.4f} ± {:.4f}, {} images, {} steps in {:.1f} s\n",
+        100 * test.accuracy, 100 * test.accuracy_error, test.loss, test.loss_error, test.n,
+        training.steps, training.seconds));
+  }
+  return 0;
+}
+
+}  // namespace
+
+Run add_train(CLI::App& app) {
+  const auto options = std::make_shared<Options>();
+  skeleton::TrainOptions& train = options->train;
+  app.add_option("--data", options->data,
+                 "digits, or a folder of idx files (MNIST, Fashion-MNIST) or of "
+                 "cifar-10-batches-bin")
+      ->type_name("digits|DIR")
+      ->required();
+  std::vector<std::string> names;
+  for (const nn::KnownModel& known : nn::known_models()) names.emplace_back(known.name);
+  add_choice(app, "--model", &options->model, names, "What to train; see cucina models");
+  add_number(app, "--dropout", &options->dropout, Numbers::below_one,
+             "bn_cnn: how likely a channel is dropped");
+  add_integer(app, "--epochs", &train.epochs, 1, "Passes over the training images");
+  add_integer(app, "--batch-size", &train.batch_size, 1, "Images per step");
+  add_number(app, "--lr", &train.learning_rate, Numbers::positive, "Learning rate, constant");
+  add_choice(app, "--optimizer", &train.optimizer, {"adam", "sgd"}, "How weights are updated");
+  add_number(app, "--momentum", &train.momentum, Numbers::below_one, "sgd: momentum");
+  add_number(app, "--weight-decay", &train.weight_decay, Numbers::not_negative,
+             "Of weights, not of biases; decoupled with adam (AdamW), L2 with sgd");
+  add_integer(app, "--seed", &options->seed, 0,
+              "Of initial weights, order of images and dropout; the splits do not depend on it");
+  app.add_flag("--prior-head", options->prior_head,
+               "Let the untrained model predict the class frequencies");
+  add_compute(app, &options->compute);
+  app.add_option("--out", options->out, "Folder of this run; default runs/<UTC>-<model>-<seed>")
+      ->type_name("DIR");
+  app.add_flag("--overwrite", options->overwrite, "Replace the run that --out holds");
+  add_choice(app, "--progress", &options->progress, {"auto", "bar", "plain", "json", "none"},
+             "How progress is shown on stderr");
+  add_choice(app, "--color", &options->color, {"auto", "always", "never"}, "Colours on stderr");
+  app.add_flag("--json", options->json, "Print the result as one line of JSON");
+  app.add_flag("-q,--quiet", options->quiet, "Nothing on stderr but errors");
+  return [options] { return run(*options); };
+}
+
+}  // namespace cucina::cli

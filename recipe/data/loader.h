@@ -1,0 +1,53 @@
+// Batches: images standardised to f32 and labels, on the device that trains.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "core/tensor.h"
+#include "recipe/data/image_set.h"
+
+namespace cucina::data {
+
+struct Batch {
+  Tensor images;  // (n, h, w, c) f32
+  Tensor labels;  // (n) i32
+  std::int64_t size() const { return labels.elements(); }
+};
+
+// What standardises every split: mean and deviation of the training images, channel by channel. A
+// channel that never changes gets deviation 1, as there is nothing to scale.
+ChannelStats standardisation(const ImageSet& train);
+
+// The images of one split as batches of x = (pixel - mean) / deviation.
+class Loader {
+ public:
+  // `set` must outlive the loader.
+  //   throws   Error when the batch size is not positive, or `stats` has not one entry per channel
+  Loader(const ImageSet& set, const ChannelStats& stats, std::int64_t batch_size, Device device);
+
+  // The images at `indices`, in that order.
+  Batch gather(std::span<const std::int64_t> indices) const;
+
+  // Number of batches; the last may be smaller.
+  std::int64_t batches() const;
+  // Batch i of the set in its own order.
+  Batch in_order(std::int64_t i) const;
+
+  const ImageSet& set() const { return set_; }
+  std::int64_t batch_size() const { return batch_size_; }
+
+ private:
+  const ImageSet& set_;
+  std::int64_t batch_size_;
+  Device device_;
+  std::vector<std::array<float, 256>> table_;  // what a pixel of each channel becomes
+};
+
+// The order in which epoch `epoch` (from 0) visits n images: a permutation that depends on seed and
+// epoch alone.
+std::vector<std::int64_t> epoch_order(std::uint64_t seed, std::uint32_t epoch, std::int64_t n);
+
+}  // namespace cucina::data
