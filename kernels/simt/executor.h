@@ -14,7 +14,9 @@
 #include "kernels/simt/options.h"
 #include "kernels/simt/report.h"
 
-namespace cucina::simt::inline host::detail {
+namespace cucina::simt {
+inline namespace host {
+namespace detail {
 
 constexpr int kWarp = 32;
 constexpr int kMaxThreads = 1024;
@@ -158,4 +160,6 @@ class Executor {
 // The executor whose kernel runs on this OS thread; null outside kernels.
 Executor* running_executor();
 
-}  // namespace cucina::simt::inline host::detail
+}  // namespace detail
+}  // namespace host
+}  // namespace cucina::simt

@@ -8,7 +8,9 @@
 #include "kernels/simt/shared_variables.h"
 #include "kernels/simt/source_lines.h"
 
-namespace cucina::simt::inline host::detail {
+namespace cucina::simt {
+inline namespace host {
+namespace detail {
 namespace {
 
 constinit thread_local RaceDetector* detector_here = nullptr;
@@ -207,4 +209,6 @@ void RaceDetector::atomic(const void* address, std::size_t bytes,
   access(AccessKind::atomic, reinterpret_cast<std::uintptr_t>(address), bytes, place);
 }
 
-}  // namespace cucina::simt::inline host::detail
+}  // namespace detail
+}  // namespace host
+}  // namespace cucina::simt

@@ -14,7 +14,9 @@
 
 #include "kernels/simt/executor.h"
 
-namespace cucina::simt::inline host::detail {
+namespace cucina::simt {
+inline namespace host {
+namespace detail {
 
 enum class AccessKind : std::uint8_t { read, write, atomic };
 
@@ -94,4 +96,6 @@ class RaceDetector final : public Observer {
 // The detector of the launch this OS thread runs; null when there is none.
 RaceDetector* running_detector();
 
-}  // namespace cucina::simt::inline host::detail
+}  // namespace detail
+}  // namespace host
+}  // namespace cucina::simt
