@@ -32,10 +32,12 @@ class NodeGradients : public Gradients {
   Slot slot(int i) override {
     GradRecord* x = input(i);
     if (x == nullptr) fail("{}: nobody wants the gradient of input {}", node_.name, i);
-    if (x->grad.defined()) return {x->grad, Write::accumulate};
+    const Shape& shape = node_.input_shapes[static_cast<std::size_t>(i)];
+    const auto seen = [&] { return x->grad.reshape(shape).detach(); };
+    if (x->grad.defined()) return {seen(), Write::accumulate};
     x->grad =
         x->grad_buffer.defined() ? x->grad_buffer : Tensor::empty(x->shape, x->dtype, x->device);
-    return {x->grad, Write::overwrite};
+    return {seen(), Write::overwrite};
   }
 
  private:
@@ -116,6 +118,7 @@ void record(std::string_view name, const Tensor& y, const std::vector<Tensor>& i
   node->id = next_id++;
   for (const Tensor& input : inputs) {
     node->inputs.push_back(requires_grad_now(input) ? input.impl()->record : nullptr);
+    node->input_shapes.push_back(input.defined() ? input.shape() : Shape{});
   }
   for (SavedTensor& s : saved) {
     if (s.tensor.defined()) s.tensor = s.tensor.detach();

@@ -50,6 +50,7 @@ struct Node {
   std::string name;                                 // "conv2d"
   std::uint64_t id = 0;                             // order of recording
   std::vector<std::shared_ptr<GradRecord>> inputs;  // null where no gradient is wanted
+  std::vector<Shape> input_shapes;                  // as the op saw them: a view's, not its base's
   Saved saved;                                      // emptied when the graph is freed
   Backward backward;                                // null once freed
   Shape output_shape;

@@ -14,9 +14,10 @@ namespace cucina {
 
 const std::vector<OpEntry>& all_ops() {
   static const std::vector<OpEntry> ops{
-      op_entry<AddOp>(),       op_entry<BatchNormOp>(), op_entry<Conv2dOp>(),
-      op_entry<Dropout2dOp>(), op_entry<MatmulOp>(),    op_entry<Pool2dOp>(),
-      op_entry<ReluOp>(),      op_entry<SoftmaxCrossEntropyOp>(),
+      op_entry<AddOp>(),    op_entry<BatchNormOp>(),
+      op_entry<Conv2dOp>(), op_entry<Dropout2dOp>(),
+      op_entry<MatmulOp>(), op_entry<Pool2dOp>(),
+      op_entry<ReluOp>(),   op_entry<SoftmaxCrossEntropyOp>(),
   };
   return ops;
 }

@@ -363,6 +363,12 @@ Safetensors read_safetensors(const std::filesystem::path& path) {
          "file",
          result.path);
 
+  // nlohmann takes NUL for the end of its input and would not look at what follows.
+  const auto nul = std::find(header.begin(), header.end(), '\0');
+  if (nul != header.end())
+    fail(ExitCode::bad_file, "{}: byte {}: a NUL byte in the header; write the file again",
+         result.path, kPrefix + static_cast<std::uint64_t>(nul - header.begin()));
+
   std::uint64_t consumed = 0;
   HeaderParser parser(&result, &consumed);
   nlohmann::json::sax_parse(CountingIterator(header.data(), &consumed),

@@ -1,8 +1,6 @@
 // Saves and loads models, permuting between our order of elements and PyTorch's.
 #include "nn/weights.h"
 
-#include <fmt/ranges.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -86,7 +84,9 @@ void from_stored(const NamedTensor& named, std::span<const std::uint8_t> bytes) 
 }
 
 std::string shape_text(const std::vector<std::int64_t>& shape) {
-  return fmt::format("({})", fmt::join(shape, ", "));
+  std::string text;
+  for (const std::int64_t size : shape) text += (text.empty() ? "" : ", ") + std::to_string(size);
+  return "(" + text + ")";
 }
 
 // "a, b, c and 4 more"

@@ -130,7 +130,8 @@ std::vector<Operand> outputs_for(const Wanted& wanted, const Shape& shape, const
 }
 
 BatchNormGradients deliver_to(const Wanted& wanted, const Tensors& out, Write write) {
-  BatchNormGradients to{.dx_write = write, .dgamma_write = write, .dbeta_write = write};
+  BatchNormGradients to;
+  to.dx_write = to.dgamma_write = to.dbeta_write = write;
   std::size_t next = 0;
   if (wanted.dx) to.dx = out[next++];
   if (wanted.dgamma) to.dgamma = out[next++];

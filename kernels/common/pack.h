@@ -3,27 +3,42 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <type_traits>
 
 #include "core/tensor.h"
 #include "kernels/simt/simt.h"
 
 namespace cucina {
 
-// Aligned so that a GPU moves it in as few instructions as there are 16 bytes in it; on the host a
-// loop over `at` is one vector instruction.
 template <typename T, int kWidth>
 struct alignas(sizeof(T) * kWidth < 16 ? sizeof(T) * kWidth : 16) Pack {
   T at[kWidth];
 };
 
+// Moved as a whole nvcc makes 16-byte moves of it, element by element it does not; g++ keeps it in
+// registers element by element, and sends it through the stack as a whole.
+inline constexpr bool kMovePacksWhole = std::is_same_v<simt::Target, Gpu>;
+
 template <int kWidth, typename T>
 __device__ __forceinline__ Pack<T, kWidth> load_pack(const T* from) {
-  return *reinterpret_cast<const Pack<T, kWidth>*>(from);
+  const auto& there = *reinterpret_cast<const Pack<T, kWidth>*>(from);
+  if constexpr (kMovePacksWhole) {
+    return there;
+  } else {
+    Pack<T, kWidth> pack;
+    for (int j = 0; j < kWidth; ++j) pack.at[j] = there.at[j];
+    return pack;
+  }
 }
 
 template <int kWidth, typename T>
 __device__ __forceinline__ void store_pack(const Pack<T, kWidth>& pack, T* to) {
-  *reinterpret_cast<Pack<T, kWidth>*>(to) = pack;
+  auto& there = *reinterpret_cast<Pack<T, kWidth>*>(to);
+  if constexpr (kMovePacksWhole) {
+    there = pack;
+  } else {
+    for (int j = 0; j < kWidth; ++j) there.at[j] = pack.at[j];
+  }
 }
 
 template <int kWidth, typename T>
@@ -44,9 +59,8 @@ void for_pack_width(std::int64_t c, std::initializer_list<Tensor> tensors, F&& f
     for (const Tensor& tensor : tensors) {
       if (!tensor.defined()) continue;
       const std::uintptr_t bytes = width * size_of(tensor.dtype());
-      if (reinterpret_cast<std::uintptr_t>(tensor.raw()) % (bytes < 16 ? bytes : 16) != 0) {
-        return false;
-      }
+      const auto address = reinterpret_cast<std::uintptr_t>(tensor.raw());
+      if (address % (bytes < 16 ? bytes : 16) != 0) return false;
     }
     return true;
   };

@@ -180,6 +180,7 @@ std::vector<Case> Conv2dOp::cases() {
            {"many_small_images", {70, 6, 6, 2}, {3, 3, 3, 2}, {.pad = 1}},
            {"many_pixels", {3, 41, 37, 3}, {9, 3, 3, 3}, {.pad = 1}},
            {"eight_channels", {2, 15, 13, 8}, {16, 5, 5, 8}, {.pad = 2}},
+           {"many_images", {150, 5, 4, 2}, {3, 3, 3, 2}, {.pad = 1}},
            {"lenet_first", {64, 28, 28, 1}, {6, 5, 5, 1}, {.pad = 2}},
            {"lenet_second", {64, 14, 14, 6}, {16, 5, 5, 6}},
            {"resnet_block", {2, 16, 16, 64}, {64, 3, 3, 64}, {.pad = 1}}}) {

@@ -54,7 +54,9 @@ std::vector<Case> Dropout2dOp::cases() {
        {Setting{"one", {1, 1, 1, 1}}, Setting{"prime", {3, 5, 7, 11}, 0.25f},
         Setting{"one_pixel", {29, 1, 1, 67}, 0.1f},
         Setting{"channels_wider_than_block", {2, 3, 3, 521}},
-        Setting{"pixels_wider_than_block", {2, 37, 41, 3}}, Setting{"empty", {0, 4, 4, 3}},
+        Setting{"pixels_wider_than_block", {2, 37, 41, 3}},
+        Setting{"packs_wider_than_block", {2, 3, 3, 1028}},
+        Setting{"packs_of_many_pixels", {2, 64, 67, 8}}, Setting{"empty", {0, 4, 4, 3}},
         Setting{"activations", {64, 14, 14, 32}}}) {
     const Operand x{"x", shape};
     const Operand step{"step", {1}, Fill::labels, DType::i32, 1000};

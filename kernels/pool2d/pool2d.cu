@@ -1,5 +1,6 @@
 // pool2d's hand-written kernels: each thread makes a few adjacent channels of one pixel, in the
 // backward passes by gathering from the windows that cover it, so nothing is added atomically.
+#include "kernels/common/divisor.h"
 #include "kernels/common/pack.h"
 #include "kernels/pool2d/pool2d.h"
 #include "kernels/simt/map.h"
@@ -11,26 +12,42 @@ namespace {
 // An image (n, h, w, c) and the windows (n, p, q, c) over it.
 struct Windows {
   std::int64_t h, w, p, q, c;
-  std::int64_t window, stride, pad;
+  std::int64_t window, pad;
+  Divisor stride;
 };
 
 Windows windows_of(const Tensor& image, const Tensor& windows, const Pool2dParams& params) {
-  return {image.size(1),   image.size(2), windows.size(1), windows.size(2),
-          windows.size(3), params.window, params.stride,   params.pad};
+  return {.h = image.size(1),
+          .w = image.size(2),
+          .p = windows.size(1),
+          .q = windows.size(2),
+          .c = windows.size(3),
+          .window = params.window,
+          .pad = params.pad,
+          .stride = Divisor(params.stride)};
 }
 
-// Which pack of which pixel the index of a thread means.
+// Where in (n, rows, columns, packs) a thread is.
 struct Place {
-  std::int64_t image, row, column, channel;
+  std::int64_t image, row, column, pack;
 };
 
-template <int kWidth>
-__device__ Place place(std::int64_t i, std::int64_t rows, std::int64_t columns, std::int64_t c) {
-  const std::int64_t packs = c / kWidth;
-  const std::int64_t pixel = i / packs;
-  const std::int64_t line = pixel / columns;
-  return {line / rows, line % rows, pixel % columns, i % packs * kWidth};
-}
+class Places {
+ public:
+  // Of `tensor` (n, rows, columns, c) in packs of `width` channels.
+  Places(const Tensor& tensor, int width)
+      : rows_(tensor.size(1)), columns_(tensor.size(2)), packs_(tensor.size(3) / width) {}
+  __device__ __forceinline__ Place operator[](std::int64_t i) const {
+    const std::int64_t pixel = packs_.quotient(i);
+    const std::int64_t line = columns_.quotient(pixel);
+    const std::int64_t image = rows_.quotient(line);
+    return {image, line - image * rows_.value(), pixel - line * columns_.value(),
+            i - pixel * packs_.value()};
+  }
+
+ private:
+  Divisor rows_, columns_, packs_;
+};
 
 // A range along one side, end excluded.
 struct Range {
@@ -39,31 +56,32 @@ struct Range {
 
 // The offsets in the window number `p` that lie in an image `size` pixels long.
 __device__ Range pixels_of_window(const Windows& windows, std::int64_t p, std::int64_t size) {
-  const std::int64_t first = p * windows.stride - windows.pad;
+  const std::int64_t first = p * windows.stride.value() - windows.pad;
   return {first < 0 ? -first : 0, first + windows.window > size ? size - first : windows.window};
 }
 
 // Those of `count` windows that cover pixel number `h`.
 __device__ Range windows_of_pixel(const Windows& windows, std::int64_t h, std::int64_t count) {
-  const std::int64_t last = (h + windows.pad) / windows.stride;
+  const std::int64_t last = windows.stride.quotient(h + windows.pad);
   const std::int64_t before = h + windows.pad - windows.window;  // the last start too early
-  return {before < 0 ? 0 : before / windows.stride + 1, last < count ? last + 1 : count};
+  return {before < 0 ? 0 : windows.stride.quotient(before) + 1, last < count ? last + 1 : count};
 }
 
 template <typename Real, int kWidth>
 struct MaxForward {
   Windows windows;
+  Places places;
   const Real* x;
   Real* y;
   std::uint8_t* index;  // may be null
 
   __device__ void operator()(std::int64_t i) const {
-    const auto [n, p, q, channel] = place<kWidth>(i, windows.p, windows.q, windows.c);
+    const auto [n, p, q, pack] = places[i];
     const Range rows = pixels_of_window(windows, p, windows.h);
     const Range columns = pixels_of_window(windows, q, windows.w);
-    const Real* corner = x + channel +
-                         ((n * windows.h + p * windows.stride - windows.pad) * windows.w +
-                          q * windows.stride - windows.pad) *
+    const Real* corner = x + pack * kWidth +
+                         ((n * windows.h + p * windows.stride.value() - windows.pad) * windows.w +
+                          q * windows.stride.value() - windows.pad) *
                              windows.c;
     auto best = load_pack<kWidth>(corner + (rows.begin * windows.w + columns.begin) * windows.c);
     const int first = static_cast<int>(rows.begin * windows.window + columns.begin);
@@ -74,8 +92,8 @@ struct MaxForward {
         const auto value = load_pack<kWidth>(corner + (r * windows.w + s) * windows.c);
         const int position = static_cast<int>(r * windows.window + s);
         for (int j = 0; j < kWidth; ++j) {
-          // This way round NaN wins over numbers, and the first NaN stays.
-          const bool wins = !(value.at[j] <= best.at[j]) && best.at[j] == best.at[j];
+          // This way round NaN wins over numbers, and the first NaN stays; & does not branch.
+          const bool wins = !(value.at[j] <= best.at[j]) & (best.at[j] == best.at[j]);
           best.at[j] = wins ? value.at[j] : best.at[j];
           won[j] = wins ? position : won[j];
         }
@@ -92,23 +110,25 @@ struct MaxForward {
 template <typename Real, int kWidth>
 struct MaxBackward {
   Windows windows;
+  Places places;
   const Real* dy;
   const std::uint8_t* index;
   Real* dx;
   bool accumulate;
 
   __device__ void operator()(std::int64_t i) const {
-    const auto [n, h, w, channel] = place<kWidth>(i, windows.h, windows.w, windows.c);
+    const auto [n, h, w, pack] = places[i];
     const Range rows = windows_of_pixel(windows, h, windows.p);
     const Range columns = windows_of_pixel(windows, w, windows.q);
     Pack<Real, kWidth> sum = {};
     for (std::int64_t p = rows.begin; p < rows.end; ++p) {
       for (std::int64_t q = columns.begin; q < columns.end; ++q) {
-        const std::int64_t at = ((n * windows.p + p) * windows.q + q) * windows.c + channel;
+        const std::int64_t at = ((n * windows.p + p) * windows.q + q) * windows.c + pack * kWidth;
         const auto gradient = load_pack<kWidth>(dy + at);
         const auto winner = load_pack<kWidth>(index + at);
-        const int here = static_cast<int>((h + windows.pad - p * windows.stride) * windows.window +
-                                          (w + windows.pad - q * windows.stride));
+        const int here =
+            static_cast<int>((h + windows.pad - p * windows.stride.value()) * windows.window +
+                             (w + windows.pad - q * windows.stride.value()));
         for (int j = 0; j < kWidth; ++j) {
           sum.at[j] += winner.at[j] == here ? gradient.at[j] : Real(0);
         }
@@ -121,17 +141,18 @@ struct MaxBackward {
 template <typename Real, int kWidth>
 struct AverageForward {
   Windows windows;
+  Places places;
   Real share;  // of each pixel: 1 / window^2
   const Real* x;
   Real* y;
 
   __device__ void operator()(std::int64_t i) const {
-    const auto [n, p, q, channel] = place<kWidth>(i, windows.p, windows.q, windows.c);
+    const auto [n, p, q, pack] = places[i];
     const Range rows = pixels_of_window(windows, p, windows.h);
     const Range columns = pixels_of_window(windows, q, windows.w);
-    const Real* corner = x + channel +
-                         ((n * windows.h + p * windows.stride - windows.pad) * windows.w +
-                          q * windows.stride - windows.pad) *
+    const Real* corner = x + pack * kWidth +
+                         ((n * windows.h + p * windows.stride.value() - windows.pad) * windows.w +
+                          q * windows.stride.value() - windows.pad) *
                              windows.c;
     Pack<Real, kWidth> sum = {};
     for (std::int64_t r = rows.begin; r < rows.end; ++r) {
@@ -148,20 +169,21 @@ struct AverageForward {
 template <typename Real, int kWidth>
 struct AverageBackward {
   Windows windows;
+  Places places;
   Real share;
   const Real* dy;
   Real* dx;
   bool accumulate;
 
   __device__ void operator()(std::int64_t i) const {
-    const auto [n, h, w, channel] = place<kWidth>(i, windows.h, windows.w, windows.c);
+    const auto [n, h, w, pack] = places[i];
     const Range rows = windows_of_pixel(windows, h, windows.p);
     const Range columns = windows_of_pixel(windows, w, windows.q);
     Pack<Real, kWidth> sum = {};
     for (std::int64_t p = rows.begin; p < rows.end; ++p) {
       for (std::int64_t q = columns.begin; q < columns.end; ++q) {
-        const auto gradient =
-            load_pack<kWidth>(dy + ((n * windows.p + p) * windows.q + q) * windows.c + channel);
+        const auto gradient = load_pack<kWidth>(
+            dy + ((n * windows.p + p) * windows.q + q) * windows.c + pack * kWidth);
         for (int j = 0; j < kWidth; ++j) sum.at[j] += gradient.at[j];
       }
     }
@@ -173,13 +195,14 @@ struct AverageBackward {
 template <typename Real, int kWidth>
 struct GlobalAverageForward {
   std::int64_t h, w, c;
+  Divisor packs;
   Real share;  // 1 / (h w)
   const Real* x;
   Real* y;
 
   __device__ void operator()(std::int64_t i) const {
-    const std::int64_t packs = c / kWidth;
-    const Real* image = x + i / packs * h * w * c + i % packs * kWidth;
+    const std::int64_t n = packs.quotient(i);
+    const Real* image = x + n * h * w * c + (i - n * packs.value()) * kWidth;
     Pack<Real, kWidth> sum = {};
     // Row by row: each sum then has few terms, so it rounds less.
     for (std::int64_t row = 0; row < h; ++row) {
@@ -197,15 +220,16 @@ struct GlobalAverageForward {
 
 template <typename Real, int kWidth>
 struct GlobalAverageBackward {
-  std::int64_t pixels, c;
+  std::int64_t c;
+  Places places;
   Real share;
   const Real* dy;
   Real* dx;
   bool accumulate;
 
   __device__ void operator()(std::int64_t i) const {
-    const std::int64_t packs = c / kWidth;
-    auto gradient = load_pack<kWidth>(dy + i / packs / pixels * c + i % packs * kWidth);
+    const Place place = places[i];
+    auto gradient = load_pack<kWidth>(dy + place.image * c + place.pack * kWidth);
     for (int j = 0; j < kWidth; ++j) gradient.at[j] *= share;
     store_pack(gradient, dx + i * kWidth, accumulate);
   }
@@ -223,7 +247,7 @@ void run_max_forward(const Tensor& x, const Pool2dParams& params, const Tensor& 
   for_real("pool2d", x.dtype(), [&]<typename Real>() {
     for_pack_width(windows.c, {x, y, index}, [&]<int kWidth>() {
       simt::map("pool2d.max_forward", x.stream(), y.elements() / kWidth,
-                MaxForward<Real, kWidth>{windows, x.data<Real>(), y.data<Real>(),
+                MaxForward<Real, kWidth>{windows, Places(y, kWidth), x.data<Real>(), y.data<Real>(),
                                          index.defined() ? index.data<std::uint8_t>() : nullptr});
     });
   });
@@ -235,8 +259,9 @@ void run_max_backward(const Tensor& dy, const Tensor& index, const Pool2dParams&
   for_real("pool2d", dy.dtype(), [&]<typename Real>() {
     for_pack_width(windows.c, {dy, index, dx}, [&]<int kWidth>() {
       simt::map("pool2d.max_backward", dy.stream(), dx.elements() / kWidth,
-                MaxBackward<Real, kWidth>{windows, dy.data<Real>(), index.data<std::uint8_t>(),
-                                          dx.data<Real>(), write == Write::accumulate});
+                MaxBackward<Real, kWidth>{windows, Places(dx, kWidth), dy.data<Real>(),
+                                          index.data<std::uint8_t>(), dx.data<Real>(),
+                                          write == Write::accumulate});
     });
   });
 }
@@ -245,10 +270,10 @@ void run_average_forward(const Tensor& x, const Pool2dParams& params, const Tens
   const Windows windows = windows_of(x, y, params);
   for_real("pool2d", x.dtype(), [&]<typename Real>() {
     for_pack_width(windows.c, {x, y}, [&]<int kWidth>() {
-      simt::map(
-          "pool2d.average_forward", x.stream(), y.elements() / kWidth,
-          AverageForward<Real, kWidth>{windows, share_of<Real>(windows.window * windows.window),
-                                       x.data<Real>(), y.data<Real>()});
+      simt::map("pool2d.average_forward", x.stream(), y.elements() / kWidth,
+                AverageForward<Real, kWidth>{windows, Places(y, kWidth),
+                                             share_of<Real>(windows.window * windows.window),
+                                             x.data<Real>(), y.data<Real>()});
     });
   });
 }
@@ -260,8 +285,8 @@ void run_average_backward(const Tensor& dy, const Pool2dParams& params, Write wr
     for_pack_width(windows.c, {dy, dx}, [&]<int kWidth>() {
       simt::map("pool2d.average_backward", dy.stream(), dx.elements() / kWidth,
                 AverageBackward<Real, kWidth>{
-                    windows, share_of<Real>(windows.window * windows.window), dy.data<Real>(),
-                    dx.data<Real>(), write == Write::accumulate});
+                    windows, Places(dx, kWidth), share_of<Real>(windows.window * windows.window),
+                    dy.data<Real>(), dx.data<Real>(), write == Write::accumulate});
     });
   });
 }
@@ -270,9 +295,10 @@ void run_global_average_forward(const Tensor& x, const Tensor& y) {
   const std::int64_t h = x.size(1), w = x.size(2), c = x.size(3);
   for_real("pool2d", x.dtype(), [&]<typename Real>() {
     for_pack_width(c, {x, y}, [&]<int kWidth>() {
-      simt::map("pool2d.global_average_forward", x.stream(), y.elements() / kWidth,
-                GlobalAverageForward<Real, kWidth>{h, w, c, share_of<Real>(h * w), x.data<Real>(),
-                                                   y.data<Real>()});
+      simt::map(
+          "pool2d.global_average_forward", x.stream(), y.elements() / kWidth,
+          GlobalAverageForward<Real, kWidth>{h, w, c, Divisor(c / kWidth), share_of<Real>(h * w),
+                                             x.data<Real>(), y.data<Real>()});
     });
   });
 }
@@ -281,10 +307,10 @@ void run_global_average_backward(const Tensor& dy, Write write, const Tensor& dx
   const std::int64_t pixels = dx.size(1) * dx.size(2), c = dx.size(3);
   for_real("pool2d", dy.dtype(), [&]<typename Real>() {
     for_pack_width(c, {dy, dx}, [&]<int kWidth>() {
-      simt::map(
-          "pool2d.global_average_backward", dy.stream(), dx.elements() / kWidth,
-          GlobalAverageBackward<Real, kWidth>{pixels, c, share_of<Real>(pixels), dy.data<Real>(),
-                                              dx.data<Real>(), write == Write::accumulate});
+      simt::map("pool2d.global_average_backward", dy.stream(), dx.elements() / kWidth,
+                GlobalAverageBackward<Real, kWidth>{c, Places(dx, kWidth), share_of<Real>(pixels),
+                                                    dy.data<Real>(), dx.data<Real>(),
+                                                    write == Write::accumulate});
     });
   });
 }

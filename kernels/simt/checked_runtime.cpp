@@ -14,7 +14,9 @@
 #error "this file defines the hooks and must be compiled without -fsanitize=thread"
 #endif
 
-namespace cucina::simt::inline host::detail {
+namespace cucina::simt {
+inline namespace host {
+namespace detail {
 namespace {
 
 [[maybe_unused]] const bool registered = [] {
@@ -32,7 +34,9 @@ inline void observe(AccessKind kind, const void* address, std::size_t bytes, voi
 }
 
 }  // namespace
-}  // namespace cucina::simt::inline host::detail
+}  // namespace detail
+}  // namespace host
+}  // namespace cucina::simt
 
 namespace simt_host = cucina::simt::host;
 using simt_host::detail::AccessKind;

@@ -133,11 +133,16 @@ void Executor::prepare_shared_memory() {
       dynamic_shared_.reset(::operator new(dynamic_shared_bytes_, kSharedAlignment));
   }
   if (!options_.poison_shared) return;
-  constexpr int kNan = 0xff;  // reads as NaN as f32, f64 and bf16, and as -1
-  if (dynamic_shared_bytes_ > 0) std::memset(dynamic_shared_.get(), kNan, dynamic_shared_bytes_);
+  poison(dynamic_shared_.get(), dynamic_shared_bytes_);
   for (const SharedVariable& variable : shared_variables_here()) {
-    std::memset(variable.address, kNan, variable.bytes);
+    poison(variable.address, variable.bytes);
   }
+}
+
+void poison(void* data, std::size_t bytes) {
+  auto* const to = static_cast<std::uint8_t*>(data);
+  const auto address = reinterpret_cast<std::uintptr_t>(data);
+  for (std::size_t i = 0; i < bytes; ++i) to[i] = poison_at(address + i);
 }
 
 // The thread to run now, or -1 when none can.

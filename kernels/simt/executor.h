@@ -14,11 +14,20 @@
 #include "kernels/simt/options.h"
 #include "kernels/simt/report.h"
 
-namespace cucina::simt::inline host::detail {
+namespace cucina::simt {
+inline namespace host {
+namespace detail {
 
 constexpr int kWarp = 32;
 constexpr int kMaxThreads = 1024;
 constexpr int kMaxWarps = kMaxThreads / kWarp;
+// What a poisoned byte at `address` holds. The pattern reads as NaN as f32 and as f64, and is no
+// number a program is likely to write.
+constexpr std::uint8_t poison_at(std::uintptr_t address) {
+  constexpr std::uint32_t kPattern = 0x7ff4dead;
+  return static_cast<std::uint8_t>(kPattern >> 8 * (address % 4));
+}
+void poison(void* data, std::size_t bytes);
 
 enum class State : std::uint8_t { ready, at_barrier, at_warp_op, returned };
 
@@ -151,4 +160,6 @@ class Executor {
 // The executor whose kernel runs on this OS thread; null outside kernels.
 Executor* running_executor();
 
-}  // namespace cucina::simt::inline host::detail
+}  // namespace detail
+}  // namespace host
+}  // namespace cucina::simt

@@ -5,7 +5,9 @@
 
 #include "kernels/simt/executor.h"
 
-namespace cucina::simt::inline host::detail {
+namespace cucina::simt {
+inline namespace host {
+namespace detail {
 namespace {
 
 void print_context() {
@@ -88,7 +90,9 @@ void Executor::report_deadlock() {
   stop();
 }
 
-}  // namespace cucina::simt::inline host::detail
+}  // namespace detail
+}  // namespace host
+}  // namespace cucina::simt
 
 // The sanitizers call these when they find something; without a sanitizer nobody does.
 extern "C" {

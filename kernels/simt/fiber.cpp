@@ -21,7 +21,9 @@
 #include <sanitizer/common_interface_defs.h>
 #endif
 
-namespace cucina::simt::inline host::detail {
+namespace cucina::simt {
+inline namespace host {
+namespace detail {
 namespace {
 
 #ifndef CUCINA_SIMT_OWN_SWITCH
@@ -189,4 +191,6 @@ FiberPool::~FiberPool() {
   }
 }
 
-}  // namespace cucina::simt::inline host::detail
+}  // namespace detail
+}  // namespace host
+}  // namespace cucina::simt

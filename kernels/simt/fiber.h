@@ -5,7 +5,9 @@
 #include <memory>
 #include <vector>
 
-namespace cucina::simt::inline host::detail {
+namespace cucina::simt {
+inline namespace host {
+namespace detail {
 
 // A stack of its own with what is needed to go on from where it stopped. The OS thread's own stack
 // is one, too.
@@ -54,4 +56,6 @@ class FiberPool {
   std::vector<Fiber*> idle_;
 };
 
-}  // namespace cucina::simt::inline host::detail
+}  // namespace detail
+}  // namespace host
+}  // namespace cucina::simt

@@ -11,9 +11,8 @@ enum class Schedule : std::uint8_t { forward, reverse, shuffled };
 
 struct Options {
   Schedule schedule = Schedule::forward;
-  std::uint64_t seed = 0;  // of the shuffled order
-  bool poison_shared =
-      false;  // fill shared memory with NaN (bytes 0xFF) at the start of every block
+  std::uint64_t seed = 0;      // of the shuffled order
+  bool poison_shared = false;  // fill shared memory with NaN at the start of every block
   // Report two threads touching one word without order between them, one writing, and reads of
   // shared memory nobody wrote. Needs kernels compiled for it (checked_runtime.cpp); blocks then
   // run on one OS thread.

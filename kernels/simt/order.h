@@ -6,7 +6,9 @@
 
 #include "kernels/simt/options.h"
 
-namespace cucina::simt::inline host::detail {
+namespace cucina::simt {
+inline namespace host {
+namespace detail {
 
 inline std::uint64_t splitmix(std::uint64_t x) {
   x += 0x9e3779b97f4a7c15u;
@@ -40,4 +42,6 @@ class Order {
   std::uint64_t first_ = 0;
 };
 
-}  // namespace cucina::simt::inline host::detail
+}  // namespace detail
+}  // namespace host
+}  // namespace cucina::simt

@@ -8,7 +8,9 @@
 #include "kernels/simt/shared_variables.h"
 #include "kernels/simt/source_lines.h"
 
-namespace cucina::simt::inline host::detail {
+namespace cucina::simt {
+inline namespace host {
+namespace detail {
 namespace {
 
 constinit thread_local RaceDetector* detector_here = nullptr;
@@ -135,6 +137,15 @@ void RaceDetector::remember(std::array<Access, 2>& before, const Access& now) {
   (first.serial == 0 || first_is_past ? first : before[1]) = now;
 }
 
+int RaceDetector::unwritten_byte(std::uintptr_t address, unsigned unseen) const {
+  for (; unseen != 0; unseen &= unseen - 1) {
+    const int byte = std::countr_zero(unseen);
+    const auto* at = reinterpret_cast<const volatile std::uint8_t*>(address) + byte;
+    if (!poisoned_ || *at == poison_at(address + static_cast<unsigned>(byte))) return byte;
+  }
+  return -1;
+}
+
 void RaceDetector::access_word(AccessKind kind, std::uintptr_t index, std::uint8_t bytes,
                                std::uintptr_t place) {
   Word& word = this->word(index);
@@ -158,9 +169,8 @@ void RaceDetector::access_word(AccessKind kind, std::uintptr_t index, std::uint8
     for (const Access& read : word.read) check(read, "read", now, does, address);
   }
   if (kind == AccessKind::read) {
-    if ((word.written & bytes) != bytes &&
-        shared_range(address + std::countr_zero(bytes)) != nullptr) {
-      const int byte = std::countr_zero(static_cast<unsigned>(bytes & ~word.written));
+    const int byte = unwritten_byte(address, bytes & ~word.written);
+    if (byte >= 0 && shared_range(address + std::countr_zero(bytes)) != nullptr) {
       executor_.record(fmt::format(
           "thread {} reads {} at {}, which no thread of the block has written",
           text(executor_.index(thread)), memory_name(address + byte), place_name(place)));
@@ -199,4 +209,6 @@ void RaceDetector::atomic(const void* address, std::size_t bytes,
   access(AccessKind::atomic, reinterpret_cast<std::uintptr_t>(address), bytes, place);
 }
 
-}  // namespace cucina::simt::inline host::detail
+}  // namespace detail
+}  // namespace host
+}  // namespace cucina::simt

@@ -14,7 +14,9 @@
 
 #include "kernels/simt/executor.h"
 
-namespace cucina::simt::inline host::detail {
+namespace cucina::simt {
+inline namespace host {
+namespace detail {
 
 enum class AccessKind : std::uint8_t { read, write, atomic };
 
@@ -58,6 +60,10 @@ class RaceDetector final : public Observer {
   };
 
   Word& word(std::uintptr_t index);
+  // Of the bytes nobody was seen to write, the first that indeed nobody wrote; -1 when there is
+  // none. GCC does not instrument the store of a call's result, but where memory is poisoned such a
+  // store shows by its value.
+  int unwritten_byte(std::uintptr_t address, unsigned unseen) const;
   void access_word(AccessKind kind, std::uintptr_t index, std::uint8_t bytes, std::uintptr_t place);
   void check(const Access& earlier, const char* did, const Access& now, const char* does,
              std::uintptr_t address);
@@ -69,6 +75,7 @@ class RaceDetector final : public Observer {
   Index3 block_of(std::uint32_t serial) const;
 
   Executor& executor_;
+  const bool poisoned_ = options().poison_shared;
   const Grid& grid_;
   std::vector<Range> shared_;  // sorted
   std::unordered_map<std::uintptr_t, std::unique_ptr<Page>> pages_;
@@ -89,4 +96,6 @@ class RaceDetector final : public Observer {
 // The detector of the launch this OS thread runs; null when there is none.
 RaceDetector* running_detector();
 
-}  // namespace cucina::simt::inline host::detail
+}  // namespace detail
+}  // namespace host
+}  // namespace cucina::simt

@@ -4,7 +4,9 @@
 
 #include "core/error.h"
 
-namespace cucina::simt::inline host::detail {
+namespace cucina::simt {
+inline namespace host {
+namespace detail {
 namespace {
 
 constinit MakeObserver make_observer = nullptr;
@@ -29,4 +31,6 @@ RaceDetection::RaceDetection(Executor& executor, const Grid& grid, const Options
 
 RaceDetection::~RaceDetection() { executor_.set_observer(nullptr); }
 
-}  // namespace cucina::simt::inline host::detail
+}  // namespace detail
+}  // namespace host
+}  // namespace cucina::simt

@@ -3,7 +3,9 @@
 
 #include "kernels/simt/executor.h"
 
-namespace cucina::simt::inline host::detail {
+namespace cucina::simt {
+inline namespace host {
+namespace detail {
 
 // Made by checked_runtime.cpp when it is linked in: an observer for one launch, which also hears of
 // memory accesses.
@@ -24,4 +26,6 @@ class RaceDetection {
   std::unique_ptr<Observer> observer_;
 };
 
-}  // namespace cucina::simt::inline host::detail
+}  // namespace detail
+}  // namespace host
+}  // namespace cucina::simt

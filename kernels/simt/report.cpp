@@ -3,7 +3,9 @@
 
 #include <cstring>
 
-namespace cucina::simt::inline host::detail {
+namespace cucina::simt {
+inline namespace host {
+namespace detail {
 
 std::string text(const Index3& index) {
   return fmt::format("({},{},{})", index.x, index.y, index.z);
@@ -22,4 +24,6 @@ std::string short_path(const std::string& path) {
   return before == std::string::npos ? path : path.substr(before + 1);
 }
 
-}  // namespace cucina::simt::inline host::detail
+}  // namespace detail
+}  // namespace host
+}  // namespace cucina::simt

@@ -20,7 +20,9 @@
 
 #include "core/error.h"
 
-namespace cucina::simt::inline host::detail {
+namespace cucina::simt {
+inline namespace host {
+namespace detail {
 namespace {
 
 struct Symbol {
@@ -172,4 +174,6 @@ std::span<const SharedVariable> shared_variables_here() {
   return here;
 }
 
-}  // namespace cucina::simt::inline host::detail
+}  // namespace detail
+}  // namespace host
+}  // namespace cucina::simt

@@ -6,7 +6,9 @@
 #include <span>
 #include <string>
 
-namespace cucina::simt::inline host::detail {
+namespace cucina::simt {
+inline namespace host {
+namespace detail {
 
 struct SharedVariable {
   void* address;  // the calling OS thread's
@@ -18,4 +20,6 @@ struct SharedVariable {
 //   throws   Error when the program's symbol table was stripped, so that they cannot be found
 std::span<const SharedVariable> shared_variables_here();
 
-}  // namespace cucina::simt::inline host::detail
+}  // namespace detail
+}  // namespace host
+}  // namespace cucina::simt

@@ -9,7 +9,9 @@
 
 #include "kernels/simt/report.h"
 
-namespace cucina::simt::inline host::detail {
+namespace cucina::simt {
+inline namespace host {
+namespace detail {
 namespace {
 
 Dwfl* program() {
@@ -51,4 +53,6 @@ std::string source_line(std::uintptr_t return_address) {
   return line;
 }
 
-}  // namespace cucina::simt::inline host::detail
+}  // namespace detail
+}  // namespace host
+}  // namespace cucina::simt

@@ -1,7 +1,8 @@
 // CUDA's vector types and dim3 for the host, with CUDA's sizes and alignments.
 #pragma once
 
-namespace cucina::simt::inline host {
+namespace cucina::simt {
+inline namespace host {
 namespace cuda {
 
 // Aggregates without initialisers, so that shared arrays of them stay uninitialised as on the GPU.
@@ -43,4 +44,5 @@ struct dim3 {
 };
 
 }  // namespace cuda
-}  // namespace cucina::simt::inline host
+}  // namespace host
+}  // namespace cucina::simt

@@ -5,7 +5,9 @@
 
 #include "kernels/simt/executor.h"
 
-namespace cucina::simt::inline host::detail {
+namespace cucina::simt {
+inline namespace host {
+namespace detail {
 namespace {
 
 template <typename T, typename Op>
@@ -143,4 +145,6 @@ void Executor::release(Warp& warp, int m, int lane_running_on) {
   if (m != warp.meetings) warp.meeting[m] = warp.meeting[warp.meetings];
 }
 
-}  // namespace cucina::simt::inline host::detail
+}  // namespace detail
+}  // namespace host
+}  // namespace cucina::simt

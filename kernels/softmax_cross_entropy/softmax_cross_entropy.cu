@@ -55,19 +55,34 @@ __device__ void finish_row(const Rows<Real>& rows, std::int64_t row, const Large
   rows.correct[row] = largest.index == label && sum == sum ? 1 : 0;
 }
 
-// Writes the gradient of every `stride`-th logit of a row.
+// Adds up e^(logits[k] - largest) over every `stride`-th logit of a row, and leaves the terms where
+// the gradient goes: exp costs more than reading them back.
 template <typename Real>
-__device__ void write_gradient(const Rows<Real>& rows, std::int64_t row, Real largest, Real sum,
-                               std::int64_t first, std::int64_t stride) {
+__device__ Real sum_of_exps(const Rows<Real>& rows, std::int64_t row, Real largest,
+                            std::int64_t first, std::int64_t stride) {
   const Real* x = rows.logits + row * rows.classes;
+  Real* dx = rows.dlogits == nullptr ? nullptr : rows.dlogits + row * rows.classes;
+  Real sum = 0;
+  for (std::int64_t k = first; k < rows.classes; k += stride) {
+    const Real term = math::exp(x[k] - largest);
+    sum += term;
+    if (dx != nullptr) dx[k] = term;
+  }
+  return sum;
+}
+
+// Turns the terms that sum_of_exps left into the gradient; same `first` and `stride`.
+template <typename Real>
+__device__ void write_gradient(const Rows<Real>& rows, std::int64_t row, Real sum,
+                               std::int64_t first, std::int64_t stride) {
+  if (rows.dlogits == nullptr) return;
   Real* dx = rows.dlogits + row * rows.classes;
   const std::int64_t label = rows.labels[row];
   const bool valid = label >= 0 && label < rows.classes;
   const Real weight =
       valid ? Real(1) / static_cast<Real>(rows.n) : std::numeric_limits<Real>::quiet_NaN();
   for (std::int64_t k = first; k < rows.classes; k += stride) {
-    const Real softmax = math::exp(x[k] - largest) / sum;
-    dx[k] = (softmax - (k == label ? Real(1) : Real(0))) * weight;
+    dx[k] = (dx[k] / sum - (k == label ? Real(1) : Real(0))) * weight;
   }
 }
 
@@ -78,10 +93,9 @@ __global__ void one_row_per_thread_kernel(Rows<Real> rows) {
   const Real* x = rows.logits + row * rows.classes;
   auto largest = Largest<Real>::none();
   for (std::int64_t k = 0; k < rows.classes; ++k) largest.add(x[k], k);
-  Real sum = 0;
-  for (std::int64_t k = 0; k < rows.classes; ++k) sum += math::exp(x[k] - largest.value);
+  const Real sum = sum_of_exps<Real>(rows, row, largest.value, 0, 1);
   finish_row(rows, row, largest, sum);
-  if (rows.dlogits != nullptr) write_gradient<Real>(rows, row, largest.value, sum, 0, 1);
+  write_gradient<Real>(rows, row, sum, 0, 1);
 }
 
 // Blocks of one warp: a barrier waits for 32 threads, and 16 such blocks or more share an SM.
@@ -99,15 +113,13 @@ __global__ void one_row_per_warp_kernel(Rows<Real> rows) {
   __syncthreads();
   for (const Largest<Real>& other : largest_of_lane) largest.add(other.value, other.index);
 
-  Real sum = 0;
-  for (std::int64_t k = lane; k < rows.classes; k += kWarp) sum += math::exp(x[k] - largest.value);
-  sum_of_lane[lane] = sum;
+  sum_of_lane[lane] = sum_of_exps<Real>(rows, row, largest.value, lane, kWarp);
   __syncthreads();
-  sum = 0;
+  Real sum = 0;
   for (const Real other : sum_of_lane) sum += other;
 
   if (lane == 0) finish_row(rows, row, largest, sum);
-  if (rows.dlogits != nullptr) write_gradient<Real>(rows, row, largest.value, sum, lane, kWarp);
+  write_gradient<Real>(rows, row, sum, lane, kWarp);
 }
 
 // One warp: lane l adds losses l, l + 32, ..., then lane 0 adds the lanes. In double, so that a

@@ -7,23 +7,35 @@ namespace cucina {
 namespace {
 
 template <typename Real>
-struct UpdateElement {
+struct PlainElement {
   Real* parameters;
   const Real* gradients;
-  Real* momentum_buffer;  // null without momentum
+  const float* lr;
+  Real weight_decay;
+
+  __device__ void operator()(std::int64_t i) const {
+    const Real direction = fma(weight_decay, parameters[i], gradients[i]);
+    parameters[i] = fma(-static_cast<Real>(*lr), direction, parameters[i]);
+  }
+};
+
+template <typename Real>
+struct MomentumElement {
+  Real* parameters;
+  const Real* gradients;
+  Real* momentum_buffer;
   const float* lr;
   const std::int32_t* step;
-  Real momentum, from_gradient, weight_decay;
+  Real weight_decay, momentum, one_minus_dampening;
   bool nesterov;
 
   __device__ void operator()(std::int64_t i) const {
-    Real direction = fma(weight_decay, parameters[i], gradients[i]);
-    if (momentum_buffer != nullptr) {
-      const Real buffer =
-          *step == 0 ? direction : fma(momentum, momentum_buffer[i], from_gradient * direction);
-      momentum_buffer[i] = buffer;
-      direction = nesterov ? fma(momentum, buffer, direction) : buffer;
-    }
+    const Real gradient = fma(weight_decay, parameters[i], gradients[i]);
+    // Computed at step 0 too, from whatever the buffer holds, as a branch would not vectorise.
+    const Real mixed = fma(momentum, momentum_buffer[i], one_minus_dampening * gradient);
+    const Real buffer = *step == 0 ? gradient : mixed;
+    const Real direction = nesterov ? fma(momentum, buffer, gradient) : buffer;
+    momentum_buffer[i] = buffer;
     parameters[i] = fma(-static_cast<Real>(*lr), direction, parameters[i]);
   }
 };
@@ -34,18 +46,25 @@ __global__ void count_step_kernel(std::int32_t* step) { *step += 1; }
 void run_step(const Tensor& parameters, const Tensor& gradients, const Tensor& momentum_buffer,
               const SgdState& state, const SgdParams& params) {
   for_real("sgd", parameters.dtype(), [&]<typename Real>() {
-    const bool with_momentum = params.momentum != 0;
+    const auto weight_decay = static_cast<Real>(params.weight_decay);
+    if (params.momentum == 0) {
+      simt::map("sgd.step", parameters.stream(), parameters.elements(),
+                PlainElement<Real>{.parameters = parameters.data<Real>(),
+                                   .gradients = gradients.data<Real>(),
+                                   .lr = state.lr.data<float>(),
+                                   .weight_decay = weight_decay});
+      return;
+    }
     simt::map("sgd.step", parameters.stream(), parameters.elements(),
-              UpdateElement<Real>{
-                  .parameters = parameters.data<Real>(),
-                  .gradients = gradients.data<Real>(),
-                  .momentum_buffer = with_momentum ? momentum_buffer.data<Real>() : nullptr,
-                  .lr = state.lr.data<float>(),
-                  .step = state.step.data<std::int32_t>(),
-                  .momentum = static_cast<Real>(params.momentum),
-                  .from_gradient = static_cast<Real>(1 - params.dampening),
-                  .weight_decay = static_cast<Real>(params.weight_decay),
-                  .nesterov = params.nesterov});
+              MomentumElement<Real>{.parameters = parameters.data<Real>(),
+                                    .gradients = gradients.data<Real>(),
+                                    .momentum_buffer = momentum_buffer.data<Real>(),
+                                    .lr = state.lr.data<float>(),
+                                    .step = state.step.data<std::int32_t>(),
+                                    .weight_decay = weight_decay,
+                                    .momentum = static_cast<Real>(params.momentum),
+                                    .one_minus_dampening = static_cast<Real>(1 - params.dampening),
+                                    .nesterov = params.nesterov});
   });
   simt::launch("sgd.count_step", count_step_kernel,
                {.grid = {1}, .block = {1}, .stream = parameters.stream()},

@@ -73,6 +73,11 @@ std::string sentence(const CLI::ParseError& error, const CLI::App& app) {
                        word.starts_with('-') ? "flag" : "argument", flag,
                        near.empty() ? "; " + help : near);
   }
+  for (const CLI::Option* option : command.get_options()) {
+    if (option->get_expected_max() == 1 && option->count() > 1)
+      return fmt::format("{}: {} is given {} times; give it once", command.get_name(),
+                         option->get_name(), option->count());
+  }
   return fmt::format("{}: {}; {}", command.get_name(), error.what(), help);
 }
 

@@ -33,7 +33,7 @@ struct Options {
   double dropout = 0;
   skeleton::TrainOptions train;
   std::int64_t seed = 1;
-  bool prior_head = false;
+  std::string head = "prior";
   ComputeOptions compute;
   std::string out;
   bool overwrite = false;
@@ -74,7 +74,7 @@ std::vector<report::Section> settings(const Options& options, const data::Datase
         {"channels", spec.c},
         {"classes", std::int64_t{spec.classes}},
         {"dropout", spec.dropout},
-        {"prior_head", options.prior_head},
+        {"head", options.head},
         {"parameters", nn::parameter_count(*model.net)}}},
       {"train",
        {{"epochs", train.epochs},
@@ -132,7 +132,7 @@ int run(Options options) {
                                     .classes = data.train.classes,
                                     .dropout = options.dropout},
                                    options.train.seed);
-  if (options.prior_head) nn::init_head(*model.head, data::class_counts(data.train));
+  if (options.head == "prior") nn::init_head(*model.head, data::class_counts(data.train));
   skeleton::Trainer trainer(model, data, options.train);
 
   // From here on files are written.
@@ -212,10 +212,19 @@ Run add_train(CLI::App& app) {
              "Of weights, not of biases; decoupled with adam (AdamW), L2 with sgd");
   add_integer(app, "--seed", &options->seed, 0,
               "Of initial weights, order of images and dropout; the splits do not depend on it");
-  app.add_flag("--prior-head", options->prior_head,
-               "Let the untrained model predict the class frequencies");
+  add_choice(
+      app, "--head", &options->head, {"prior", "kaiming"},
+      "How the last layer starts; prior: it predicts the class frequencies, so that training "
+      "does not begin with unlearning");
   add_compute(app, &options->compute);
-  app.add_option("--out", options->out, "Folder of this run; default runs/<UTC>-<model>-<seed>")
+  app.add_option_function<std::string>(
+         "--out",
+         [options](const std::string& folder) {
+           if (folder.empty())
+             fail("--out: the folder's name is empty; name one, or leave --out out");
+           options->out = folder;
+         },
+         "Folder of this run; default runs/<UTC>-<model>-<seed>")
       ->type_name("DIR");
   app.add_flag("--overwrite", options->overwrite, "Replace the run that --out holds");
   add_choice(app, "--progress", &options->progress, {"auto", "bar", "plain", "json", "none"},

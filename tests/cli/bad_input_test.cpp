@@ -1,5 +1,6 @@
 // Promises of the program for bad input: the documented exit code, one sentence on stderr, nothing
 // on stdout, and no file made or changed.
+#include <algorithm>
 #include <functional>
 
 #include "core/cuda_runtime.h"
@@ -16,8 +17,14 @@ struct BadInput {
   std::function<void(const Folder&)> spoil = {};
 };
 
+// What is given replaces a default of the same name.
 Arguments train(const Arguments& more) {
-  Arguments all{"train", "--data", "data", "--model", "linear", "--epochs", "1", "--out", "run"};
+  Arguments all{"train"};
+  const Arguments defaults{"--data", "data", "--model", "linear", "--epochs", "1", "--out", "run"};
+  for (std::size_t i = 0; i < defaults.size(); i += 2) {
+    if (std::find(more.begin(), more.end(), defaults[i]) == more.end())
+      all.insert(all.end(), {defaults[i], defaults[i + 1]});
+  }
   all.insert(all.end(), more.begin(), more.end());
   return all;
 }
@@ -37,6 +44,7 @@ std::vector<BadInput> bad_inputs() {
       {"unknown_flag_with_value", train({"--lrr=3"}), 2, {"--lrr", "did you mean '--lr'?"}},
       {"stray_argument", train({"digits"}), 2, {"unknown argument digits"}},
       {"flag_without_value", train({"--lr"}), 2, {"--lr"}},
+      {"flag_twice", train({"--lr", "1", "--lr", "2"}), 2, {"--lr is given 2 times"}},
       {"no_data", {"train"}, 2, {"--data"}},
       {"unknown_model", train({"--model", "lenet"}), 2, {"lenet", "did you mean 'lenet5'?"}},
       {"lr_nan", train({"--lr", "nan"}), 2, {"--lr nan", "above 0"}},

@@ -98,6 +98,28 @@ TEST(Autograd, AViewsGradientIsAViewOfItsBases) {
   EXPECT_EQ(view.grad().raw(), y.grad().raw());
 }
 
+TEST(Autograd, AnOpOnAViewWritesItsGradientInTheViewsShape) {
+  const Tensor a = parameter({1, 2, 3, 4});
+  const Tensor y = multiply(a, a);
+  const Tensor view = y.reshape({2, 2});
+  std::vector<Shape> seen;
+  const auto observe = [&](const Tensor& x) {
+    const Tensor z = Tensor::full({}, 0);
+    record("observe", z, {x}, {}, [&seen](const Tensor&, const Saved&, Gradients& gradients) {
+      seen.push_back(gradients.slot(0).dx.shape());
+      write_to(gradients, 0, {1, 1, 1, 1});
+    });
+    return z;
+  };
+  const Tensor first = observe(view), second = observe(y);
+  backward(multiply(first, second));
+  EXPECT_EQ(seen, (std::vector<Shape>{{4}, {2, 2}}));  // the view's is added to y's
+  seen.clear();
+  backward(observe(a.reshape({4, 1})));
+  EXPECT_EQ(seen, (std::vector<Shape>{{4, 1}}));
+  EXPECT_EQ(a.grad().shape(), (Shape{4}));
+}
+
 TEST(Autograd, AGradientNobodyWantsIsNotComputed) {
   const Tensor a = parameter({1});
   const Tensor constant = Tensor::full({1}, 3);

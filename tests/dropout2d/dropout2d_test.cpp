@@ -45,8 +45,8 @@ TEST_P(Dropout2dBackends, DropsTheShareOfChannelsItIsAskedTo) {
 }
 
 TEST_P(Dropout2dBackends, DropsWholeChannelsAndScalesTheOthers) {
-  constexpr int kSamples = 6, kPixels = 7 * 5, kChannels = 11;
-  const std::vector<float> f = factors({kSamples, 7, 5, kChannels}, at_step(0.75f, 1));
+  constexpr int kSamples = 6, kSide = 31, kPixels = kSide * kSide, kChannels = 5;
+  const std::vector<float> f = factors({kSamples, kSide, kSide, kChannels}, at_step(0.75f, 1));
   int dropped = 0;
   for (int n = 0; n < kSamples; ++n) {
     for (int c = 0; c < kChannels; ++c) {
@@ -117,6 +117,14 @@ TEST_P(Dropout2dBackends, NanStaysInDroppedChannelsToo) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const Tensor y = dropout2d(Tensor::full({4, 2, 2, 8}, nan), at_step(0.5f, 0));
   for (const float value : y.to_vector<float>()) EXPECT_TRUE(std::isnan(value));
+}
+
+TEST_P(Dropout2dBackends, TakesATensorThatStartsAnywhere) {
+  const Shape shape{2, 3, 3, 8};
+  const auto storage = Storage::allocate(4 + 4 * 2 * 9 * 8, Device::cpu);
+  const Tensor x = Tensor::over(storage, 4, shape, DType::f32);
+  x.fill(1);
+  EXPECT_EQ(dropout2d(x, at_step(0.5f, 0)).to_vector<float>(), factors(shape, at_step(0.5f, 0)));
 }
 
 TEST(Dropout2d, IsTheIdentityOutsideTrainingAndForPZero) {

@@ -6,6 +6,7 @@
 
 #include <cstring>
 #include <functional>
+#include <optional>
 #include <set>
 
 #include "tests/data/files.h"
@@ -21,11 +22,11 @@ using data::Folder;
 Bytes file_of(const std::string& header, std::size_t data_bytes = 0,
               std::optional<std::uint64_t> length = std::nullopt) {
   const std::uint64_t announced = length.value_or(header.size());
-  Bytes bytes(8);
-  std::memcpy(bytes.data(), &announced, 8);
-  bytes.insert(bytes.end(), header.begin(), header.end());
-  bytes.resize(bytes.size() + data_bytes);
-  return bytes;
+  std::string text(sizeof announced, '\0');
+  std::memcpy(text.data(), &announced, sizeof announced);
+  text += header;
+  text.append(data_bytes, '\0');
+  return {text.begin(), text.end()};
 }
 
 std::string entry(const std::string& name, const std::string& dtype, const std::string& shape,
@@ -134,7 +135,8 @@ std::vector<Malformed> malformed() {
       {"leading_space", file_of(" {}"), {"byte 8"}},
       {"truncated_json", file_of("{\"a\":"), {"byte 1", "JSON"}},
       {"after_the_end", file_of("{}x"), {"byte 10", "JSON"}},
-      {"trailing_nul", file_of(std::string("{}\0", 3)), {"byte 10", "JSON"}},
+      {"trailing_nul", file_of(std::string("{}\0", 3)), {"byte 10", "NUL"}},
+      {"nul_hides_the_rest", file_of(std::string("{}\0,x", 5)), {"byte 10", "NUL"}},
       {"bad_utf8", file_of("{\"\xff\":0}"), {"byte 10", "JSON"}},
       {"deep", file_of("{\"a\":" + deep), {"byte 1"}},
       {"deep_objects", file_of("{\"a\":{\"dtype\":{"), {"an object where none belongs"}},
@@ -151,7 +153,7 @@ std::vector<Malformed> malformed() {
       {"name_twice",
        file_of("{" + entry("a", "U8", "[0]", "[0,0]") + "," + entry("a", "U8", "[0]", "[0,0]") +
                "}"),
-       {"byte 56", "'a' stands there twice"}},
+       {"byte 63", "'a' stands there twice"}},
       {"field_twice", file_of("{\"a\":{\"dtype\":\"U8\",\"dtype\":\"U8\"}}"), {"twice"}},
       {"unknown_field", file_of("{\"a\":{\"strides\":[1]}}"), {"unknown key 'strides'"}},
       {"no_dtype", file_of("{\"a\":{\"shape\":[0],\"data_offsets\":[0,0]}}"), {"no dtype"}},

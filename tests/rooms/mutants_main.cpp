@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -44,6 +45,12 @@ std::vector<simt::BarrierSite> barriers_of(const std::vector<Call>& calls) {
   return simt::barrier_sites();
 }
 
+// From the room on: "conv2d/conv2d.cu".
+std::string short_name(const std::string& file) {
+  const std::filesystem::path path(file);
+  return (path.parent_path().filename() / path.filename()).string();
+}
+
 // Who noticed that a barrier is gone: "schedule", "detector", or "" for nobody.
 std::string noticed_by(const std::vector<Call>& calls, const std::vector<Bits>& right) {
   for (const bool detect_races : {false, true}) {
@@ -74,7 +81,8 @@ TEST(Mutants, MissingBarriersAreNoticed) {
       const std::string by = noticed_by(calls, right);
       ++removed;
       noticed += by.empty() ? 0 : 1;
-      fmt::print("{:<24} {:<44} {}\n", room.name, fmt::format("{}:{}", site.file, site.line),
+      fmt::print("{:<24} {:<44} {}\n", room.name,
+                 fmt::format("{}:{}", short_name(site.file), site.line),
                  by.empty() ? "NOBODY" : by);
     }
   }
