@@ -11,18 +11,18 @@
 
 namespace cucina::nn {
 
-void kaiming(const Tensor& weight, const RandomStream& random, Distribution distribution) {
+void kaiming(const Tensor& weight, const RandomStream& random, const Kaiming& options) {
   const Shape& shape = weight.shape();
   if (shape.rank() < 2 || shape.elements() == 0)
     fail("kaiming: weight has shape {}; outputs and at least one input are needed",
          to_string(shape));
   const double fan_in = static_cast<double>(shape.elements() / shape[0]);
-  const double deviation = std::sqrt(2.0 / fan_in);
+  const double deviation = options.gain / std::sqrt(fan_in);
   // A uniform distribution over [-a, a] has variance a^2 / 3.
   const double bound = deviation * std::sqrt(3.0);
   std::vector<float> values(static_cast<std::size_t>(shape.elements()));
   for (std::size_t i = 0; i < values.size(); ++i) {
-    const double value = distribution == Distribution::normal
+    const double value = options.distribution == Distribution::normal
                              ? deviation * random.normal(0, i)
                              : bound * (2.0 * random.uniform(0, i) - 1.0);
     values[i] = static_cast<float>(value);
@@ -30,14 +30,14 @@ void kaiming(const Tensor& weight, const RandomStream& random, Distribution dist
   weight.copy_from(Tensor::from(values, shape).to(weight.dtype()));
 }
 
-void initialise(const Module& module, std::uint64_t seed, Distribution distribution) {
+void initialise(const Module& module, std::uint64_t seed, const Kaiming& options) {
   const RandomStream random(seed, "init");
   std::uint32_t index = 0;
   for (const NamedTensor& parameter : module.parameters()) {
     const std::string_view name = parameter.name;
     const RandomStream own = random.substream(index++);
     if (parameter.tensor.shape().rank() >= 2) {
-      kaiming(parameter.tensor, own, distribution);
+      kaiming(parameter.tensor, own, options);
     } else {
       parameter.tensor.fill(name.ends_with("weight") ? 1.0 : 0.0);
     }

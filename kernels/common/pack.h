@@ -9,6 +9,8 @@
 #include "kernels/simt/simt.h"
 
 namespace cucina {
+// Every .cu file has its own copy: nvcc and g++ compile the same names to different code.
+namespace {
 
 template <typename T, int kWidth>
 struct alignas(sizeof(T) * kWidth < 16 ? sizeof(T) * kWidth : 16) Pack {
@@ -70,4 +72,5 @@ void for_pack_width(std::int64_t c, std::initializer_list<Tensor> tensors, F&& f
   f.template operator()<1>();
 }
 
+}  // namespace
 }  // namespace cucina

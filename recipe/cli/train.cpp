@@ -33,7 +33,7 @@ struct Options {
   double dropout = 0;
   skeleton::TrainOptions train;
   std::int64_t seed = 1;
-  std::string head = "prior";
+  std::string head = "kaiming";
   ComputeOptions compute;
   std::string out;
   bool overwrite = false;
@@ -213,7 +213,7 @@ Run add_train(CLI::App& app) {
   add_integer(app, "--seed", &options->seed, 0,
               "Of initial weights, order of images and dropout; the splits do not depend on it");
   add_choice(
-      app, "--head", &options->head, {"prior", "kaiming"},
+      app, "--head", &options->head, {"kaiming", "prior"},
       "How the last layer starts; prior: it predicts the class frequencies, so that training "
       "does not begin with unlearning");
   add_compute(app, &options->compute);

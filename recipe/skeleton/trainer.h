@@ -23,7 +23,7 @@ namespace cucina::skeleton {
 // end the training (tip 17).
 struct TrainOptions {
   std::int64_t epochs = 2;
-  std::int64_t batch_size = 16;
+  std::int64_t batch_size = 8;
   std::string optimizer = "adam";  // or "sgd"
   double learning_rate = 3e-4;
   double momentum = 0;      // sgd

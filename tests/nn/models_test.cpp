@@ -122,27 +122,32 @@ TEST(Modules, EvaluationEndsWithEachModuleInItsOldMode) {
 }
 
 TEST(Init, KaimingHasItsVarianceAndEveryParameterItsOwnNumbers) {
-  const Tensor normal = Tensor::empty({64, 8, 8, 8});
-  kaiming(normal, RandomStream(1, "init"), Distribution::normal);
-  const Tensor uniform = Tensor::empty({64, 8, 8, 8});
-  kaiming(uniform, RandomStream(1, "init"), Distribution::uniform);
-  for (const Tensor& weight : {normal, uniform}) {
-    double sum = 0, squares = 0;
-    const std::vector<double> values = weight.to_vector<double>();
-    for (const double value : values) {
-      sum += value;
-      squares += value * value;
+  const auto weight = Tensor::empty({64, 8, 8, 8});  // fan_in is 8 * 8 * 8
+  for (const Distribution distribution : {Distribution::normal, Distribution::uniform}) {
+    for (const double gain : {kReluGain, Kaiming{}.gain}) {
+      kaiming(weight, RandomStream(1, "init"), {distribution, gain});
+      const double variance = gain * gain / 512;
+      double sum = 0, squares = 0, largest = 0;
+      const std::vector<double> values = weight.to_vector<double>();
+      for (const double value : values) {
+        sum += value;
+        squares += value * value;
+        largest = std::max(largest, std::abs(value));
+      }
+      const auto n = static_cast<double>(values.size());
+      // Four standard errors of 32,768 numbers.
+      EXPECT_NEAR(sum / n, 0, 4 * std::sqrt(variance / n));
+      EXPECT_NEAR(squares / n / variance, 1, 4 * std::sqrt(2 / n));
+      // A uniform distribution ends at sqrt(3) deviations; so many normal numbers reach beyond 4.
+      if (distribution == Distribution::uniform) {
+        EXPECT_LE(largest, std::sqrt(3 * variance) * (1 + 1e-6));
+      } else {
+        EXPECT_GE(largest, 4 * std::sqrt(variance));
+      }
     }
-    const auto n = static_cast<double>(values.size());
-    const double variance = 2.0 / 512;  // fan_in is 8 * 8 * 8
-    // Four standard errors of 32,768 numbers.
-    EXPECT_NEAR(sum / n, 0, 4 * std::sqrt(variance / n));
-    EXPECT_NEAR(squares / n / variance, 1, 4 * std::sqrt(2 / n));
   }
-  double largest = 0;
-  for (const double value : uniform.to_vector<double>())
-    largest = std::max(largest, std::abs(value));
-  EXPECT_LE(largest, std::sqrt(6.0 / 512) * (1 + 1e-6));
+  // As torch.nn.Linear(512, ...): within 1 / sqrt(fan_in).
+  EXPECT_NEAR(Kaiming{}.gain * std::sqrt(3.0), 1, 1e-15);
 
   // Layers of one shape do not start equal, equal seeds do, and biases are zero.
   Sequential twice;
@@ -165,7 +170,7 @@ TEST(Init, NormalisationsStartAsTheIdentity) {
 
 TEST(Init, ThePriorHeadHoldsTheLogFrequencies) {
   Linear head(4, 3);
-  kaiming(head.weight(), RandomStream(1, "init"), Distribution::normal);
+  kaiming(head.weight(), RandomStream(1, "init"));
   const std::vector<std::int64_t> counts{30, 10, 60};
   init_head(head, counts);
   EXPECT_EQ(head.weight().to_vector<float>(), std::vector<float>(12, 0));
