@@ -16,7 +16,8 @@ void kaiming(const Tensor& weight, const RandomStream& random, const Kaiming& op
   if (shape.rank() < 2 || shape.elements() == 0)
     fail("kaiming: weight has shape {}; outputs and at least one input are needed",
          to_string(shape));
-  const double fan_in = static_cast<double>(shape.elements() / shape[0]);
+  const std::int64_t inputs = shape.elements() / shape[0];  // of one output; divides evenly
+  const auto fan_in = static_cast<double>(inputs);
   const double deviation = options.gain / std::sqrt(fan_in);
   // A uniform distribution over [-a, a] has variance a^2 / 3.
   const double bound = deviation * std::sqrt(3.0);
