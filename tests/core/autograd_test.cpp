@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "tests/error_of.h"
 
 namespace cucina {
 namespace {
@@ -58,15 +59,7 @@ Tensor parameter(std::vector<float> values) {
   return Tensor::from(values, {n}).set_requires_grad(true);
 }
 
-std::string error_of(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  ADD_FAILURE() << "no Error was thrown";
-  return "";
-}
+using testing::error_of;
 
 TEST(Autograd, GradientOfAProductOfSharedInputs) {
   const Tensor a = parameter({2, 3});

@@ -8,21 +8,12 @@
 
 #include "core/cuda_runtime.h"
 #include "core/error.h"
+#include "tests/error_of.h"
 
 namespace cucina {
 namespace {
 
-// The text of the Error `f` throws; fails the test when it throws none.
-template <typename F>
-std::string error_of(F&& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  ADD_FAILURE() << "no Error was thrown";
-  return "";
-}
+using testing::error_of;
 
 TEST(Shape, CountsElementsAndIndexesFromBothEnds) {
   const Shape shape{2, 3, 4};
