@@ -35,11 +35,15 @@ endif()
 # oneDNN: the cpu's vendor backend.
 set(CUCINA_HAS_ONEDNN false)
 if(NOT CUCINA_ONEDNN STREQUAL "OFF")
-  find_package(dnnl QUIET)
+  # Debian's dnnl-config.cmake demands OpenCL's headers and stops the configuration where they are absent.
+  find_package(OpenCL QUIET)
+  if(OpenCL_FOUND)
+    find_package(dnnl QUIET)
+  endif()
   if(dnnl_FOUND)
     set(CUCINA_HAS_ONEDNN true)
   elseif(CUCINA_ONEDNN STREQUAL "ON")
-    message(FATAL_ERROR "CUCINA_ONEDNN=ON but oneDNN is not found: install the package libdnnl-dev")
+    message(FATAL_ERROR "CUCINA_ONEDNN=ON but oneDNN is not found: install libdnnl-dev and ocl-icd-opencl-dev")
   endif()
 endif()
 
