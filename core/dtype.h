@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
+#include <utility>
 
 #include "core/bfloat16.h"
 
@@ -41,6 +42,18 @@ struct DTypeOf<std::uint8_t> {
 template <typename T>
 inline constexpr DType kDType = DTypeOf<T>::value;
 
+// The type arithmetic on a T happens in: sums and products of bf16 are f32.
+template <typename T>
+struct ComputeOf {
+  using type = T;
+};
+template <>
+struct ComputeOf<bfloat16> {
+  using type = float;
+};
+template <typename T>
+using Compute = typename ComputeOf<T>::type;
+
 // Throws Error: `op` has no kernel for `dtype`.
 [[noreturn]] void throw_no_kernel(std::string_view op, DType dtype);
 
@@ -58,5 +71,19 @@ void for_real(std::string_view op, DType dtype, F&& f) {
       throw_no_kernel(op, dtype);
   }
 }
+
+// The same with float, double or bfloat16, for kernels that load a T, compute in Compute<T> by
+// static_cast<Compute<T>>(x), and store by T(result).
+template <typename F>
+void for_floating(std::string_view op, DType dtype, F&& f) {
+  if (dtype == DType::bf16) {
+    f.template operator()<bfloat16>();
+  } else {
+    for_real(op, dtype, std::forward<F>(f));
+  }
+}
+
+// The dtype sums, statistics and master weights have where values have `dtype`: f32 for bf16.
+constexpr DType compute_dtype(DType dtype) { return dtype == DType::bf16 ? DType::f32 : dtype; }
 
 }  // namespace cucina

@@ -20,17 +20,11 @@ struct DTypes {
 };
 inline constexpr DTypes kF32{1u << static_cast<unsigned>(DType::f32)};
 inline constexpr DTypes kReal{kF32.bits | 1u << static_cast<unsigned>(DType::f64)};
+inline constexpr DTypes kFloating{kReal.bits | 1u << static_cast<unsigned>(DType::bf16)};
 
 // An op is a table of function pointers, one per entry of its contract, plus one provider per
-// backend:
-//   struct ReluOp {
-//     static constexpr std::string_view kName = "relu";
-//     DTypes dtypes;                                      // what the kernels behind this table
-//     take void (*forward)(const Tensor& x, const Tensor& y);  // null: this backend has no such
-//     entry static ReluOp reference(); template <typename Target> static ReluOp hand();    // Host,
-//     Gpu template <typename Target> static ReluOp vendor();  // Host: oneDNN, Gpu: cuDNN or
-//     cuBLASLt static std::vector<Case> cases();
-//   };
+// backend; kernels/relu/relu.h shows one. Host and Gpu are the targets: `hand` is our kernels under
+// simt or on a GPU, `vendor` is oneDNN, or cuDNN and cuBLASLt. A null entry: this backend has none.
 template <typename Op>
 class Backends {
  public:

@@ -10,9 +10,8 @@
 #include "core/config.h"
 #include "core/cuda_runtime.h"
 #include "core/error.h"
-#include "kernels/all_ops.h"
 #include "kernels/common/versions.h"
-#include "optim/all_optimizers.h"
+#include "optim/all_rooms.h"
 #include "recipe/cli/command.h"
 #include "recipe/cli/options.h"
 
@@ -67,7 +66,8 @@ Json missing() {
     list.push_back({{"what", what}, {"how", how}});
   };
   if (!kHasOnednn)
-    add("oneDNN, the cpu's vendor backend", "apt install libdnnl-dev, then build again");
+    add("oneDNN, the cpu's vendor backend",
+        "apt install libdnnl-dev ocl-icd-opencl-dev, then build again");
   if (!kHasCuda) {
     add("CUDA kernels",
         "install NVIDIA's package cuda-toolkit (for nvcc and cudart), then build again");
@@ -84,9 +84,7 @@ Json missing() {
 
 Json collect() {
   Json ops = Json::object();
-  for (const auto* list : {&all_ops(), &all_optimizers()}) {
-    for (const OpEntry& op : *list) ops[std::string(op.name)] = backends(op);
-  }
+  for (const OpEntry& op : all_rooms()) ops[std::string(op.name)] = backends(op);
   return {{"cucina", kVersion},
           {"compiler", kCompiler},
           {"build_type", kBuildType},

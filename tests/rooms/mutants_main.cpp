@@ -8,13 +8,13 @@
 #include <string>
 #include <vector>
 
+#include "kernels/drivers/checks.h"
 #include "kernels/simt/checked.h"
 #include "kernels/simt/options.h"
 #include "kernels/simt/report.h"
-#include "tests/rooms/checks.h"
-#include "tests/rooms/registration.h"
+#include "optim/all_rooms.h"
 
-namespace cucina::testing {
+namespace cucina::drivers {
 namespace {
 
 constexpr std::array kSchedules{simt::Schedule::forward, simt::Schedule::reverse,
@@ -28,20 +28,35 @@ bool small(const Call& call) {
   return elements > 0 && elements <= 40'000;
 }
 
-std::vector<Call> small_calls(const OpEntry& room) {
-  std::vector<Call> calls;
-  for (const Case& c : room.cases()) {
-    for (const Call& call : c.calls) {
-      if (small(call)) calls.push_back(call);
+// A call in one number format: tensor cores have kernels of their own.
+struct Subject {
+  Call call;
+  Format format;
+};
+
+std::vector<Subject> small_subjects(const OpEntry& room) {
+  std::vector<Subject> subjects;
+  for (const Format format : formats(room, Backend::hand, Device::cpu)) {
+    const bool own_kernels = format.dtype == DType::f32 || room.tensor_cores;
+    if (!own_kernels || format.dtype == DType::f64) continue;
+    for (const Case& c : room.cases()) {
+      if (!c.checked) continue;
+      for (const Call& call : c.calls) {
+        if (small(call)) subjects.push_back({call, format});
+      }
     }
   }
-  return calls;
+  return subjects;
+}
+
+Bits bits_of(const Subject& subject) {
+  return hand_bits(subject.call, Device::cpu, subject.format);
 }
 
 // The barriers these calls wait at.
-std::vector<simt::BarrierSite> barriers_of(const std::vector<Call>& calls) {
+std::vector<simt::BarrierSite> barriers_of(const std::vector<Subject>& subjects) {
   simt::forget_barrier_sites();
-  for (const Call& call : calls) hand_bits(call, Device::cpu, DType::f32);
+  for (const Subject& subject : subjects) bits_of(subject);
   return simt::barrier_sites();
 }
 
@@ -52,14 +67,14 @@ std::string short_name(const std::string& file) {
 }
 
 // Who noticed that a barrier is gone: "schedule", "detector", or "" for nobody.
-std::string noticed_by(const std::vector<Call>& calls, const std::vector<Bits>& right) {
+std::string noticed_by(const std::vector<Subject>& subjects, const std::vector<Bits>& right) {
   for (const bool detect_races : {false, true}) {
     for (const simt::Schedule schedule : kSchedules) {
       const simt::ScopedOptions options(
           {.schedule = schedule, .seed = 1, .poison_shared = true, .detect_races = detect_races});
-      for (std::size_t i = 0; i < calls.size(); ++i) {
+      for (std::size_t i = 0; i < subjects.size(); ++i) {
         try {
-          if (hand_bits(calls[i], Device::cpu, DType::f32) != right[i]) return "schedule";
+          if (bits_of(subjects[i]) != right[i]) return "schedule";
         } catch (const simt::Report&) {
           return detect_races ? "detector" : "schedule";
         }
@@ -73,12 +88,12 @@ TEST(Mutants, MissingBarriersAreNoticed) {
   int removed = 0, noticed = 0;
   fmt::print("{:<24} {:<44} {}\n", "room", "barrier removed", "noticed by");
   for (const OpEntry& room : all_rooms()) {
-    const std::vector<Call> calls = small_calls(room);
+    const std::vector<Subject> subjects = small_subjects(room);
     std::vector<Bits> right;
-    for (const Call& call : calls) right.push_back(hand_bits(call, Device::cpu, DType::f32));
-    for (const simt::BarrierSite& site : barriers_of(calls)) {
+    for (const Subject& subject : subjects) right.push_back(bits_of(subject));
+    for (const simt::BarrierSite& site : barriers_of(subjects)) {
       const simt::ScopedRemovedBarrier gone(site);
-      const std::string by = noticed_by(calls, right);
+      const std::string by = noticed_by(subjects, right);
       ++removed;
       noticed += by.empty() ? 0 : 1;
       fmt::print("{:<24} {:<44} {}\n", room.name,
@@ -92,7 +107,7 @@ TEST(Mutants, MissingBarriersAreNoticed) {
 }
 
 }  // namespace
-}  // namespace cucina::testing
+}  // namespace cucina::drivers
 
 int main(int argc, char** argv) {
   ::testing::InitGoogleTest(&argc, argv);

@@ -1,10 +1,10 @@
 // GoogleTest's run-time registration, fed from the lists of rooms.
 #include "tests/rooms/registration.h"
 
+#include <fmt/core.h>
 #include <gtest/gtest.h>
 
-#include "kernels/all_ops.h"
-#include "optim/all_optimizers.h"
+#include "optim/all_rooms.h"
 
 namespace cucina::testing {
 namespace {
@@ -23,13 +23,6 @@ class RoomTest : public ::testing::Test {
 
 }  // namespace
 
-std::vector<OpEntry> all_rooms() {
-  std::vector<OpEntry> rooms = all_ops();
-  const std::vector<OpEntry>& optimizers = all_optimizers();
-  rooms.insert(rooms.end(), optimizers.begin(), optimizers.end());
-  return rooms;
-}
-
 void add_test(std::string_view suite, const std::string& name, std::function<std::string()> check) {
   ::testing::RegisterTest(std::string(suite).c_str(), name.c_str(), nullptr, nullptr, __FILE__,
                           __LINE__, [check]() -> RoomTest* { return new RoomTest(check); });
@@ -37,8 +30,17 @@ void add_test(std::string_view suite, const std::string& name, std::function<std
 
 void for_each_case(const std::function<void(const OpEntry&, const Case&)>& f) {
   for (const OpEntry& room : all_rooms()) {
-    for (const Case& c : room.cases()) f(room, c);
+    for (const Case& c : room.cases()) {
+      if (c.checked) f(room, c);
+    }
   }
+}
+
+int run_all() {
+  const int result = RUN_ALL_TESTS();
+  if (::testing::UnitTest::GetInstance()->test_to_run_count() > 0) return result;
+  fmt::print(stderr, "no test matches the filter: is the room in the list of all ops?\n");
+  return 1;
 }
 
 }  // namespace cucina::testing

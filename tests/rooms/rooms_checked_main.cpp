@@ -2,10 +2,11 @@
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 
-#include "tests/rooms/checks.h"
+#include "kernels/drivers/checks.h"
 #include "tests/rooms/registration.h"
 
 int main(int argc, char** argv) {
+  using cucina::drivers::Format;
   ::testing::InitGoogleTest(&argc, argv);
   cucina::testing::for_each_case([](const cucina::OpEntry& room, const cucina::Case& c) {
     std::int64_t elements = 0;
@@ -14,8 +15,13 @@ int main(int argc, char** argv) {
     }
     // Every access of a kernel is a call here, some hundred times slower than the access.
     if (elements > 200'000) return;
-    cucina::testing::add_test(room.name, c.name + "/races_f32",
-                              [=] { return cucina::testing::check_races(c, cucina::DType::f32); });
+    for (const Format format :
+         cucina::drivers::formats(room, cucina::Backend::hand, cucina::Device::cpu)) {
+      // f64 runs the templates that f32 runs; tf32 and bf16 may run kernels of their own.
+      if (format.dtype == cucina::DType::f64) continue;
+      cucina::testing::add_test(room.name, fmt::format("{}/races_{}", c.name, name(format)),
+                                [=] { return cucina::drivers::check_races(c, format); });
+    }
   });
-  return RUN_ALL_TESTS();
+  return cucina::testing::run_all();
 }

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "core/cuda_runtime.h"
-#include "tests/rooms/checks.h"
+#include "kernels/drivers/checks.h"
 #include "tests/rooms/registration.h"
 
 namespace {
@@ -24,19 +24,23 @@ void add_gpu_test(std::string_view suite, const std::string& name,
 int main(int argc, char** argv) {
   using cucina::Backend;
   using cucina::Device;
-  using cucina::DType;
+  using cucina::drivers::Format;
   ::testing::InitGoogleTest(&argc, argv);
   cucina::testing::for_each_case([](const cucina::OpEntry& room, const cucina::Case& c) {
-    for (const DType dtype : {DType::f32, DType::f64}) {
-      for (const Backend backend : {Backend::hand, Backend::vendor}) {
-        if (!room.dtypes(backend, Device::cuda).contains(dtype)) continue;
+    for (const Backend backend : {Backend::hand, Backend::vendor}) {
+      for (const Format format : cucina::drivers::formats(room, backend, Device::cuda)) {
         add_gpu_test(
-            room.name, fmt::format("{}/cuda_{}_{}", c.name, name(backend), name(dtype)),
-            [=] { return cucina::testing::check_agreement(c, backend, Device::cuda, dtype); });
+            room.name, fmt::format("{}/cuda_{}_{}", c.name, name(backend), name(format)),
+            [=] { return cucina::drivers::check_agreement(c, backend, Device::cuda, format); });
       }
-      add_gpu_test(room.name, fmt::format("{}/cuda_same_bits_{}", c.name, name(dtype)),
-                   [=] { return cucina::testing::check_same_bits(c, dtype); });
+    }
+    for (const Format format : cucina::drivers::formats(room, Backend::hand, Device::cuda)) {
+      // Tensor cores add in an order of their own.
+      if (format.precision == cucina::Precision::tf32) continue;
+      if (room.tensor_cores && format.dtype == cucina::DType::bf16) continue;
+      add_gpu_test(room.name, fmt::format("{}/cuda_same_bits_{}", c.name, name(format)),
+                   [=] { return cucina::drivers::check_same_bits(c, format); });
     }
   });
-  return RUN_ALL_TESTS();
+  return cucina::testing::run_all();
 }

@@ -1,32 +1,31 @@
-// Every case of every room on the cpu: agreement per backend and dtype, gradients, thread
+// Every case of every room on the cpu: agreement per backend and format, gradients, thread
 // schedules.
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 
-#include "tests/rooms/checks.h"
+#include "kernels/drivers/checks.h"
 #include "tests/rooms/registration.h"
 
 int main(int argc, char** argv) {
   using cucina::Backend;
   using cucina::Device;
-  using cucina::DType;
+  using cucina::drivers::Format;
+  using cucina::testing::add_test;
   ::testing::InitGoogleTest(&argc, argv);
   cucina::testing::for_each_case([](const cucina::OpEntry& room, const cucina::Case& c) {
     for (const Backend backend : {Backend::reference, Backend::hand, Backend::vendor}) {
-      for (const DType dtype : {DType::f32, DType::f64}) {
-        if (!room.dtypes(backend, Device::cpu).contains(dtype)) continue;
-        cucina::testing::add_test(
-            room.name, fmt::format("{}/{}_{}", c.name, name(backend), name(dtype)),
-            [=] { return cucina::testing::check_agreement(c, backend, Device::cpu, dtype); });
+      for (const Format format : cucina::drivers::formats(room, backend, Device::cpu)) {
+        add_test(room.name, fmt::format("{}/{}_{}", c.name, name(backend), name(format)),
+                 [=] { return cucina::drivers::check_agreement(c, backend, Device::cpu, format); });
       }
     }
     if (c.function)
-      cucina::testing::add_test(room.name, c.name + "/gradient",
-                                [=] { return cucina::testing::check_gradient(c); });
-    for (const DType dtype : {DType::f32, DType::f64}) {
-      cucina::testing::add_test(room.name, fmt::format("{}/schedules_{}", c.name, name(dtype)),
-                                [=] { return cucina::testing::check_schedules(c, dtype); });
+      add_test(room.name, c.name + "/gradient",
+               [=] { return cucina::drivers::check_gradient(c).failure; });
+    for (const Format format : cucina::drivers::formats(room, Backend::hand, Device::cpu)) {
+      add_test(room.name, fmt::format("{}/schedules_{}", c.name, name(format)),
+               [=] { return cucina::drivers::check_schedules(c, format); });
     }
   });
-  return RUN_ALL_TESTS();
+  return cucina::testing::run_all();
 }

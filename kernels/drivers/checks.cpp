@@ -1,5 +1,5 @@
 // The checks behind every room's tests.
-#include "tests/rooms/checks.h"
+#include "kernels/drivers/checks.h"
 
 #include <algorithm>
 #include <cmath>
@@ -7,10 +7,10 @@
 #include "core/autograd.h"
 #include "core/error.h"
 #include "core/random.h"
+#include "kernels/drivers/operands.h"
 #include "kernels/simt/options.h"
-#include "tests/rooms/operands.h"
 
-namespace cucina::testing {
+namespace cucina::drivers {
 namespace {
 
 constexpr std::uint64_t kSeed = 20240917;
@@ -18,7 +18,18 @@ constexpr std::array kSchedules{simt::Schedule::forward, simt::Schedule::reverse
                                 simt::Schedule::shuffled};
 
 // f32: about 80 ulp in the norm, room for sums of thousands of terms in any order. f64 likewise.
-double tolerance(DType dtype) { return dtype == DType::f64 ? 1e-12 : 1e-5; }
+// tf32 and bf16: a few roundings to 10 and 7 bits of mantissa.
+double tolerance(Format format) {
+  if (format.precision == Precision::tf32) return 1e-3;
+  switch (format.dtype) {
+    case DType::f64:
+      return 1e-12;
+    case DType::bf16:
+      return 1e-2;
+    default:
+      return 1e-5;
+  }
+}
 
 Tensors prepared_inputs(const Call& call, DType dtype) {
   Tensors in = make_inputs(call.inputs, dtype, kSeed);
@@ -51,7 +62,10 @@ Tensors expected_outputs(const Call& call, const Tensors& in) {
   return out;
 }
 
-std::string check_call(const Call& call, Backend backend, Device device, DType dtype, Write write) {
+std::string check_call(const Call& call, Backend backend, Device device, Format format,
+                       Write write) {
+  const DType dtype = format.dtype;
+  const ScopedPrecision precision(format.precision);
   const Tensors in = prepared_inputs(call, dtype);
   const Tensors expected = expected_outputs(call, in);
   const Tensors on_device = convert(call.inputs, in, dtype, device);
@@ -79,7 +93,7 @@ std::string check_call(const Call& call, Backend backend, Device device, DType d
       for (std::size_t j = 0; j < sum.size(); ++j) sum[j] += from[j];
       right = Tensor::from(sum, expected[i].shape());
     }
-    if (const std::string bad = compare(outputs[i].tensor(), right, tolerance(dtype));
+    if (const std::string bad = compare(outputs[i].tensor(), right, tolerance(format));
         !bad.empty()) {
       return where + bad;
     }
@@ -116,7 +130,40 @@ double difference_quotient(const Case& c, const Tensors& in, std::size_t input,
 
 }  // namespace
 
-Bits hand_bits(const Call& call, Device device, DType dtype) {
+std::string_view name(Format format) {
+  return format.precision == Precision::tf32 ? name(format.precision) : name(format.dtype);
+}
+
+std::vector<Format> formats(const OpEntry& room, Backend backend, Device device) {
+  std::vector<Format> list;
+  for (const DType dtype : {DType::f32, DType::f64, DType::bf16}) {
+    if (room.dtypes(backend, device).contains(dtype)) list.push_back({dtype, Precision::f32});
+  }
+  // oneDNN has no tf32, the reference is exact.
+  const bool has_tf32 = backend == Backend::hand || device == Device::cuda;
+  if (room.tensor_cores && has_tf32 && room.dtypes(backend, device).contains(DType::f32)) {
+    list.push_back({DType::f32, Precision::tf32});
+  }
+  return list;
+}
+
+double least_bytes(const Call& call, DType dtype) {
+  if (call.bytes) return call.bytes(dtype);
+  double bytes = 0;
+  for (const auto* operands : {&call.inputs, &call.outputs}) {
+    for (const Operand& operand : *operands) {
+      const DType own = operand.fill == Fill::labels  ? DType::i32
+                        : operand.fill == Fill::bytes ? DType::u8
+                                                      : operand.dtype_in(dtype);
+      bytes += static_cast<double>(operand.shape.elements()) * static_cast<double>(size_of(own));
+    }
+  }
+  return bytes;
+}
+
+Bits hand_bits(const Call& call, Device device, Format format) {
+  const DType dtype = format.dtype;
+  const ScopedPrecision precision(format.precision);
   const Tensors in = convert(call.inputs, prepared_inputs(call, dtype), dtype, device);
   const std::vector<GuardedOutput> outputs = guarded_outputs(call, dtype, device);
   for (const GuardedOutput& output : outputs) output.poison();
@@ -128,11 +175,11 @@ Bits hand_bits(const Call& call, Device device, DType dtype) {
   return bits;
 }
 
-std::string check_agreement(const Case& c, Backend backend, Device device, DType dtype) {
+std::string check_agreement(const Case& c, Backend backend, Device device, Format format) {
   for (const Call& call : c.calls) {
     for (const Write write : {Write::overwrite, Write::accumulate}) {
       if (write == Write::accumulate && !call.accumulates) continue;
-      const std::string bad = check_call(call, backend, device, dtype, write);
+      const std::string bad = check_call(call, backend, device, format, write);
       if (!bad.empty()) {
         return fmt::format("{}{}: {}", call.entry,
                            write == Write::accumulate ? " (accumulate)" : "", bad);
@@ -142,9 +189,9 @@ std::string check_agreement(const Case& c, Backend backend, Device device, DType
   return "";
 }
 
-std::string check_gradient(const Case& c) {
+GradientCheck check_gradient(const Case& c) {
   constexpr std::int64_t kSample = 24;  // elements per input
-  constexpr double kTolerance = 1e-6;
+  GradientCheck result;
   const ScopedBackend hand(Backend::hand);
   Tensors in = make_inputs(c.inputs, DType::f64, kSeed);
   for (Tensor& x : in) {
@@ -152,13 +199,16 @@ std::string check_gradient(const Case& c) {
   }
   const Tensor y = c.function(in);
   const Tensor seed = make_input({"seed", y.shape()}, DType::f64, kSeed + 50);
-  if (y.elements() == 0) return "";
+  if (y.elements() == 0) return result;
   backward(y, {}, seed);
   const std::vector<double> weights = seed.to_vector<double>();
   const NoGrad no_grad;
   for (std::size_t i = 0; i < in.size(); ++i) {
     if (in[i].dtype() != DType::f64 || in[i].elements() == 0) continue;
-    if (!in[i].grad().defined()) return fmt::format("input {} got no gradient", c.inputs[i].name);
+    if (!in[i].grad().defined()) {
+      result.failure = fmt::format("input {} got no gradient", c.inputs[i].name);
+      return result;
+    }
     const std::vector<double> gradient = in[i].grad().to_vector<double>();
     double scale = 0;
     for (const double g : gradient) scale = std::max(scale, std::fabs(g));
@@ -170,22 +220,25 @@ std::string check_gradient(const Case& c) {
       // Small elements of a large gradient are judged by the gradient's size: their difference
       // quotient is rounding.
       const double size = std::max({std::fabs(numeric), std::fabs(analytic), 1e-2 * scale, 1e-3});
-      if (!(std::fabs(numeric - analytic) <= kTolerance * size)) {
-        return fmt::format("gradient of {} {} at element {}: backward says {}, differences say {}",
-                           c.inputs[i].name, to_string(in[i].shape()), element, analytic, numeric);
+      const double error = std::fabs(numeric - analytic) / size;
+      if (!(error <= result.worst)) result.worst = error;  // this way round NaN counts
+      if (!(error <= kGradientTolerance) && result.failure.empty()) {
+        result.failure =
+            fmt::format("gradient of {} {} at element {}: backward says {}, differences say {}",
+                        c.inputs[i].name, to_string(in[i].shape()), element, analytic, numeric);
       }
     }
   }
-  return "";
+  return result;
 }
 
-std::string check_schedules(const Case& c, DType dtype) {
+std::string check_schedules(const Case& c, Format format) {
   for (const Call& call : c.calls) {
-    const auto plain = hand_bits(call, Device::cpu, dtype);
+    const auto plain = hand_bits(call, Device::cpu, format);
     for (const simt::Schedule schedule : kSchedules) {
       const simt::ScopedOptions options(
           {.schedule = schedule, .seed = kSeed, .poison_shared = true, .detect_races = false});
-      if (hand_bits(call, Device::cpu, dtype) != plain) {
+      if (hand_bits(call, Device::cpu, format) != plain) {
         return fmt::format("{}: other bits under schedule {}", call.entry,
                            static_cast<int>(schedule));
       }
@@ -194,24 +247,24 @@ std::string check_schedules(const Case& c, DType dtype) {
   return "";
 }
 
-std::string check_races(const Case& c, DType dtype) {
+std::string check_races(const Case& c, Format format) {
   for (const Call& call : c.calls) {
     for (const simt::Schedule schedule : kSchedules) {
       const simt::ScopedOptions options(
           {.schedule = schedule, .seed = kSeed, .poison_shared = true, .detect_races = true});
-      hand_bits(call, Device::cpu, dtype);  // throws simt::Report
+      hand_bits(call, Device::cpu, format);  // throws simt::Report
     }
   }
   return "";
 }
 
-std::string check_same_bits(const Case& c, DType dtype) {
+std::string check_same_bits(const Case& c, Format format) {
   for (const Call& call : c.calls) {
-    if (hand_bits(call, Device::cpu, dtype) != hand_bits(call, Device::cuda, dtype)) {
+    if (hand_bits(call, Device::cpu, format) != hand_bits(call, Device::cuda, format)) {
       return fmt::format("{}: the GPU gives other bits than simt", call.entry);
     }
   }
   return "";
 }
 
-}  // namespace cucina::testing
+}  // namespace cucina::drivers

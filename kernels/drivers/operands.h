@@ -8,14 +8,15 @@
 
 #include "kernels/common/case.h"
 
-namespace cucina::testing {
+namespace cucina::drivers {
 
 // Fills an operand on the cpu; the same (operand, seed) gives the same values, all representable in
 // f32.
 Tensor make_input(const Operand& operand, DType dtype, std::uint64_t seed);
 Tensors make_inputs(const std::vector<Operand>& operands, DType dtype, std::uint64_t seed);
 
-// All tensors on `device`; floating-point ones as `dtype` where the operand leaves the dtype open.
+// All tensors on `device`; floating-point ones in the dtype they have where the case runs in
+// `dtype`.
 Tensors convert(const std::vector<Operand>& operands, const Tensors& tensors, DType dtype,
                 Device device);
 
@@ -25,7 +26,7 @@ class GuardedOutput {
   GuardedOutput(const Operand& operand, DType dtype, Device device);
 
   const Tensor& tensor() const { return tensor_; }
-  // Every byte 0xFF: NaN as f32 or f64, 255 as u8, -1 as i32.
+  // Every byte 0xFF: NaN as f32, f64 or bf16, 255 as u8, -1 as i32.
   void poison() const;
   // "": both canaries are alive; else which died and where.
   std::string canaries() const;
@@ -43,4 +44,4 @@ std::string compare(const Tensor& out, const Tensor& expected, double tolerance)
 // The raw bytes, on the host.
 std::vector<std::byte> bytes_of(const Tensor& tensor);
 
-}  // namespace cucina::testing
+}  // namespace cucina::drivers

@@ -1,5 +1,5 @@
 // Random inputs, canaries and comparison.
-#include "tests/rooms/operands.h"
+#include "kernels/drivers/operands.h"
 
 #include <cmath>
 #include <cstring>
@@ -7,7 +7,7 @@
 #include "core/error.h"
 #include "core/random.h"
 
-namespace cucina::testing {
+namespace cucina::drivers {
 namespace {
 
 constexpr std::size_t kGuard = 256;  // bytes on either side; a multiple of every vector width
@@ -24,6 +24,7 @@ float value(const Operand& operand, const RandomStream& random, std::uint64_t i)
       return u < 0.5f ? -0.25f - 1.5f * u : 0.25f + 1.5f * (u - 0.5f);
     case Fill::distinct:
     case Fill::labels:
+    case Fill::bytes:
       break;
   }
   return 0;
@@ -44,6 +45,11 @@ Tensor make_input(const Operand& operand, DType dtype, std::uint64_t seed) {
     }
     return Tensor::from(labels, operand.shape);
   }
+  if (operand.fill == Fill::bytes) {
+    std::vector<std::uint8_t> bytes(n);
+    for (std::size_t i = 0; i < n; ++i) bytes[i] = static_cast<std::uint8_t>(random.bits(0, i));
+    return Tensor::from(bytes, operand.shape);
+  }
   std::vector<float> values(n);
   for (std::size_t i = 0; i < n; ++i) values[i] = value(operand, random, i);
   if (operand.fill == Fill::distinct) {
@@ -52,7 +58,7 @@ Tensor make_input(const Operand& operand, DType dtype, std::uint64_t seed) {
       values[i] = 2 * static_cast<float>(order[i]) / static_cast<float>(n) - 1;
     }
   }
-  return Tensor::from(values, operand.shape).to(operand.dtype.value_or(dtype));
+  return Tensor::from(values, operand.shape).to(operand.dtype_in(dtype));
 }
 
 Tensors make_inputs(const std::vector<Operand>& operands, DType dtype, std::uint64_t seed) {
@@ -68,14 +74,14 @@ Tensors convert(const std::vector<Operand>& operands, const Tensors& tensors, DT
   Tensors converted;
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     const DType to =
-        operands[i].dtype || is_integer(tensors[i].dtype()) ? tensors[i].dtype() : dtype;
+        is_integer(tensors[i].dtype()) ? tensors[i].dtype() : operands[i].dtype_in(dtype);
     converted.push_back(tensors[i].to(to).to(device));
   }
   return converted;
 }
 
 GuardedOutput::GuardedOutput(const Operand& operand, DType dtype, Device device) {
-  const DType own = operand.dtype.value_or(dtype);
+  const DType own = operand.dtype_in(dtype);
   const auto bytes = static_cast<std::size_t>(operand.shape.elements()) * size_of(own);
   storage_ = Storage::allocate(bytes + 2 * kGuard, device);
   const std::vector<std::byte> fill(storage_->bytes(), kCanary);
@@ -134,4 +140,4 @@ std::string compare(const Tensor& out, const Tensor& expected, double tolerance)
       exact ? 0 : tolerance, at, to_string(out.shape()), a[at], b[at]);
 }
 
-}  // namespace cucina::testing
+}  // namespace cucina::drivers
