@@ -1,12 +1,16 @@
-// Optimisers over flat buffers: a step is one launch, whatever the number of layers.
+// Optimisers over flat buffers, and averages of what they make: Adam and SGD take one launch a
+// step, whatever the number of layers.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "core/tensor.h"
 #include "optim/adam/adam.h"
+#include "optim/common/step_state.h"
+#include "optim/muon/muon.h"
 #include "optim/sgd/sgd.h"
 
 namespace cucina::optim {
@@ -17,6 +21,11 @@ struct Flat {
   Tensor values;
   Tensor gradients;
   std::int64_t decayed = 0;
+  // Parameters begin at multiples of so many elements; what lies between two of them is not used.
+  std::int64_t alignment = 1;
+  // A bf16 buffer of the same size, which each step leaves holding the values, rounded: what a
+  // network in mixed precision computes with. Undefined: not wanted.
+  Tensor bf16_values = {};
 };
 
 // Changes the values it was made with. The learning rate and the number of steps live on their
@@ -32,31 +41,21 @@ class Optimizer {
 
   double learning_rate() const { return learning_rate_; }
   // throws   Error when it is negative or not finite
-  void set_learning_rate(double value);
+  virtual void set_learning_rate(double value);
   // How many steps were done: i32, one element, on the values' device. Random numbers of a step may
   // be addressed by it: it is constant between two calls of step().
-  const Tensor& steps() const { return steps_; }
+  const Tensor& steps() const { return state_.step; }
   // "adam, lr 0.0003, ..."
   virtual std::string describe() const = 0;
 
  protected:
   Optimizer(const Flat& flat, double learning_rate);
 
-  // A range with its own decay. Ranges share the learning rate, but each counts its steps, as the
-  // ops do.
-  struct Range {
-    Tensor values;
-    Tensor gradients;
-    double weight_decay = 0;
-    Tensor steps;
-    Tensor first, second;  // the op's state, as the values; undefined where it needs none
-  };
-  // One range without decay; with it two. The first one counts in steps().
-  std::vector<Range> split(double weight_decay, int states) const;
+  // Zeros, as many and of the dtype the values have: an op's state.
+  Tensor zeros_like_values() const;
 
   const Flat flat_;
-  const Tensor lr_;     // f32, one element
-  const Tensor steps_;  // i32, one element
+  const StepState state_;
 
  private:
   double learning_rate_ = 0;
@@ -78,7 +77,7 @@ class Adam : public Optimizer {
 
  private:
   AdamOptions options_;
-  std::vector<Range> ranges_;
+  Tensor exp_avg_, exp_avg_sq_;
 };
 
 struct SgdOptions {
@@ -96,7 +95,55 @@ class Sgd : public Optimizer {
 
  private:
   SgdOptions options_;
-  std::vector<Range> ranges_;
+  Tensor momentum_buffer_;  // undefined without momentum
+};
+
+struct MuonOptions {
+  double learning_rate = 0.02;
+  double momentum = 0.95;
+  bool nesterov = true;
+  int iterations = 5;       // of Newton and Schulz
+  double weight_decay = 0;  // decoupled
+  // For what is no matrix. Its learning rate keeps its ratio to Muon's when that is set.
+  AdamOptions rest = {};
+};
+
+// Muon for `matrices` (hidden layers, by the authors' advice: neither the first nor the last), Adam
+// for everything else.
+class Muon : public Optimizer {
+ public:
+  //   throws   Error when a matrix is empty or not within the values, or two overlap
+  Muon(const Flat& flat, const std::vector<MuonMatrix>& matrices, const MuonOptions& options = {});
+  void step() override;
+  void set_learning_rate(double value) override;
+  std::string describe() const override;
+
+ private:
+  MuonOptions options_;
+  std::vector<MuonMatrix> matrices_;
+  Tensor momentum_buffer_;
+  std::vector<std::unique_ptr<Adam>> rest_;  // one for each gap between matrices
+};
+
+struct AverageOptions {
+  double decay = 0.999;
+  bool warm_up = true;  // min(decay, (1 + t) / (10 + t)) after t steps
+};
+
+// A running average of an optimiser's values, to evaluate with.
+class Average {
+ public:
+  //   throws   Error unless the decay is in [0, 1]
+  explicit Average(const Tensor& values, const AverageOptions& options = {});
+  // Moves towards the values; `steps` is the optimiser's count.
+  void update(const Tensor& steps);
+  // Laid out as the values; the values themselves at first.
+  const Tensor& values() const { return average_; }
+
+ private:
+  AverageOptions options_;
+  Tensor values_, average_;
+  Tensor decay_;  // f32, one element
 };
 
 }  // namespace cucina::optim

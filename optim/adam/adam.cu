@@ -1,20 +1,10 @@
-// adam's hand-written kernels: one thread prepares the step, then one map updates the arena.
-#include "kernels/simt/map.h"
-#include "kernels/simt/simt.h"
+// adam's hand-written kernel: one launch updates the arena and counts the step.
+#include "kernels/common/pack.h"
+#include "kernels/simt/update.h"
 #include "optim/adam/adam.h"
 
 namespace cucina {
 namespace {
-
-// What is the same for all elements of a step; AdamOp::kScratch numbers.
-template <typename Real>
-struct StepScalars {
-  Real step_size;        // lr / (1 - beta1^t)
-  Real root_correction;  // sqrt(1 - beta2^t)
-  Real keep;             // 1 - lr weight_decay when decoupled, else 1
-};
-static_assert(sizeof(StepScalars<float>) == AdamOp::kScratch * sizeof(float));
-static_assert(sizeof(StepScalars<double>) == AdamOp::kScratch * sizeof(double));
 
 // base^exponent by repeated squaring: multiplications only, so the same bits on every machine.
 __device__ double power(double base, std::int32_t exponent) {
@@ -26,62 +16,97 @@ __device__ double power(double base, std::int32_t exponent) {
   return result;
 }
 
-// A launch of its own, before the update: so the step is counted once, with nobody reading it, and
-// the powers are computed once and in double.
+// What is the same for all elements of a step.
 template <typename Real>
-__global__ void begin_step_kernel(const float* lr, std::int32_t* step, double beta1, double beta2,
-                                  double decoupled_decay, StepScalars<Real>* scalars) {
-  const std::int32_t t = *step + 1;
-  *step = t;
-  const double rate = *lr;
-  *scalars = {.step_size = static_cast<Real>(rate / (1 - power(beta1, t))),
-              .root_correction = static_cast<Real>(sqrt(1 - power(beta2, t))),
-              .keep = static_cast<Real>(1 - rate * decoupled_decay)};
-}
+struct StepScalars {
+  Real step_size;        // lr / (1 - beta1^t)
+  Real root_correction;  // sqrt(1 - beta2^t)
+  Real keep;             // 1 - lr weight_decay when decoupled, else 1
+};
 
-template <typename Real>
-struct UpdateElement {
+template <typename Real, bool kCopies>
+struct Update {
   Real* parameters;
   const Real* gradients;
   Real* exp_avg;
   Real* exp_avg_sq;
-  const StepScalars<Real>* scalars;
-  Real one_minus_beta1, beta2, one_minus_beta2, eps;
+  bfloat16* bf16_copy;
+  const float* lr;
+  std::int32_t* step;
+  double beta1, beta2, decoupled_decay;
+  Real one_minus_beta1, narrow_beta2, one_minus_beta2, eps;
   Real l2;  // 0 when the decay is decoupled
+  std::int64_t decayed;
 
-  __device__ void operator()(std::int64_t i) const {
-    const Real before = parameters[i];
-    const Real g = fma(l2, before, gradients[i]);
-    const Real m = fma(one_minus_beta1, g - exp_avg[i], exp_avg[i]);
-    const Real v = fma(beta2, exp_avg_sq[i], one_minus_beta2 * g * g);
-    exp_avg[i] = m;
-    exp_avg_sq[i] = v;
-    const Real denominator = sqrt(v) / scalars->root_correction + eps;
-    parameters[i] = before * scalars->keep - scalars->step_size * m / denominator;
+  // The powers once per block, and in double.
+  __device__ StepScalars<Real> begin() const {
+    const std::int32_t t = *step + 1;
+    const double rate = *lr;
+    return {.step_size = static_cast<Real>(rate / (1 - power(beta1, t))),
+            .root_correction = static_cast<Real>(sqrt(1 - power(beta2, t))),
+            .keep = static_cast<Real>(1 - rate * decoupled_decay)};
   }
+
+  template <int kWidth>
+  __device__ void apply(std::int64_t i, const StepScalars<Real>& common) const {
+    auto p = load_pack<kWidth>(parameters + i);
+    const auto gradient = load_pack<kWidth>(gradients + i);
+    auto m = load_pack<kWidth>(exp_avg + i);
+    auto v = load_pack<kWidth>(exp_avg_sq + i);
+    Pack<bfloat16, kWidth> copy;
+    for (int j = 0; j < kWidth; ++j) {
+      const bool decays = i + j < decayed;
+      const Real g = fma(decays ? l2 : Real(0), p.at[j], gradient.at[j]);
+      m.at[j] = fma(one_minus_beta1, g - m.at[j], m.at[j]);
+      v.at[j] = fma(narrow_beta2, v.at[j], one_minus_beta2 * g * g);
+      const Real denominator = sqrt(v.at[j]) / common.root_correction + eps;
+      p.at[j] =
+          p.at[j] * (decays ? common.keep : Real(1)) - common.step_size * m.at[j] / denominator;
+      copy.at[j] = bfloat16(static_cast<float>(p.at[j]));
+    }
+    store_pack(p, parameters + i);
+    store_pack(m, exp_avg + i);
+    store_pack(v, exp_avg_sq + i);
+    if constexpr (kCopies) store_pack(copy, bf16_copy + i);
+  }
+
+  __device__ void end() const { *step += 1; }
 };
 
-void run_step(const Tensor& parameters, const Tensor& gradients, const Tensor& exp_avg,
-              const Tensor& exp_avg_sq, const AdamState& state, const AdamParams& params,
-              const Tensor& scratch) {
+template <typename Real, bool kCopies>
+void launch_step(const Tensor& parameters, const Tensor& gradients, const Tensor& exp_avg,
+                 const Tensor& exp_avg_sq, const StepState& state, const AdamParams& params,
+                 const Tensor& bf16_copy) {
   const double decoupled_decay = params.decoupled ? params.weight_decay : 0;
+  const Update<Real, kCopies> update{.parameters = parameters.data<Real>(),
+                                     .gradients = gradients.data<Real>(),
+                                     .exp_avg = exp_avg.data<Real>(),
+                                     .exp_avg_sq = exp_avg_sq.data<Real>(),
+                                     .bf16_copy = kCopies ? bf16_copy.data<bfloat16>() : nullptr,
+                                     .lr = state.lr.data<float>(),
+                                     .step = state.step.data<std::int32_t>(),
+                                     .beta1 = params.beta1,
+                                     .beta2 = params.beta2,
+                                     .decoupled_decay = decoupled_decay,
+                                     .one_minus_beta1 = static_cast<Real>(1 - params.beta1),
+                                     .narrow_beta2 = static_cast<Real>(params.beta2),
+                                     .one_minus_beta2 = static_cast<Real>(1 - params.beta2),
+                                     .eps = static_cast<Real>(params.eps),
+                                     .l2 = static_cast<Real>(params.weight_decay - decoupled_decay),
+                                     .decayed = params.decayed};
+  // 4: 16 bytes of f32. A launch takes any number of elements, so only the addresses decide.
+  for_pack_width(4, {parameters, gradients, exp_avg, exp_avg_sq, bf16_copy}, [&]<int kWidth>() {
+    simt::update<kWidth>("adam.step", parameters.stream(), parameters.elements(), update,
+                         static_cast<unsigned*>(state.arrivals.raw()));
+  });
+}
+
+void run_step(const Tensor& parameters, const Tensor& gradients, const Tensor& exp_avg,
+              const Tensor& exp_avg_sq, const StepState& state, const AdamParams& params,
+              const Tensor& bf16_copy) {
   for_real("adam", parameters.dtype(), [&]<typename Real>() {
-    auto* scalars = static_cast<StepScalars<Real>*>(scratch.raw());
-    simt::launch("adam.begin_step", begin_step_kernel<Real>,
-                 {.grid = {1}, .block = {1}, .stream = parameters.stream()}, state.lr.data<float>(),
-                 state.step.data<std::int32_t>(), params.beta1, params.beta2, decoupled_decay,
-                 scalars);
-    simt::map("adam.step", parameters.stream(), parameters.elements(),
-              UpdateElement<Real>{.parameters = parameters.data<Real>(),
-                                  .gradients = gradients.data<Real>(),
-                                  .exp_avg = exp_avg.data<Real>(),
-                                  .exp_avg_sq = exp_avg_sq.data<Real>(),
-                                  .scalars = scalars,
-                                  .one_minus_beta1 = static_cast<Real>(1 - params.beta1),
-                                  .beta2 = static_cast<Real>(params.beta2),
-                                  .one_minus_beta2 = static_cast<Real>(1 - params.beta2),
-                                  .eps = static_cast<Real>(params.eps),
-                                  .l2 = static_cast<Real>(params.weight_decay - decoupled_decay)});
+    const auto launch = bf16_copy.defined() ? launch_step<Real, true> : launch_step<Real, false>;
+    launch(parameters, gradients, exp_avg, exp_avg_sq, state, params, bf16_copy);
   });
 }
 

@@ -1,20 +1,15 @@
 // adam: Adam and AdamW.
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 #include <vector>
 
 #include "core/tensor.h"
 #include "kernels/common/case.h"
+#include "optim/common/step_state.h"
 
 namespace cucina {
-
-// The numbers that change from step to step, on the parameters' device, so that a step can be
-// captured.
-struct AdamState {
-  Tensor lr;    // f32, one element
-  Tensor step;  // i32, one element: steps done so far, 0 at first
-};
 
 struct AdamParams {
   double beta1 = 0.9;
@@ -22,9 +17,11 @@ struct AdamParams {
   double eps = 1e-8;
   double weight_decay = 0;
   bool decoupled = true;  // AdamW; false: Adam with L2, weight_decay parameters joins the gradient
+  std::int64_t decayed = kAllElements;  // the decay is for that many first elements
 };
 
-// One step, in place, over a whole arena, as torch.optim.AdamW (decoupled) and Adam (not):
+// One step, in place, over a whole arena and in one launch, as torch.optim.AdamW (decoupled) and
+// Adam (not):
 //   t = step += 1
 //   parameters *= 1 - lr weight_decay                       decoupled
 //   g = gradients, + weight_decay parameters                when not decoupled
@@ -34,23 +31,23 @@ struct AdamParams {
 //   gradients   as parameters
 //   exp_avg     m, as parameters; updated; zeros at first
 //   exp_avg_sq  v, as parameters; updated; zeros at first
+//   bf16_copy   the new parameters rounded to bf16, written in the same pass; undefined: not wanted
 //   NaN         in a gradient makes its parameter, m and v NaN
-//   throws      Error when shapes, dtypes or devices differ, a beta is outside [0, 1), or eps or
-//               weight_decay is negative
+//   throws      Error when shapes, dtypes or devices differ, a beta is outside [0, 1), or eps,
+//               weight_decay or decayed is negative
 //   source   Kingma & Ba 2015, arXiv:1412.6980, algorithm 1; Loshchilov & Hutter 2019,
 //            arXiv:1711.05101, algorithm 2, with the decay scaled by lr as PyTorch does
 void adam_step(const Tensor& parameters, const Tensor& gradients, const Tensor& exp_avg,
-               const Tensor& exp_avg_sq, const AdamState& state, const AdamParams& params = {});
+               const Tensor& exp_avg_sq, const StepState& state, const AdamParams& params = {},
+               const Tensor& bf16_copy = {});
 
 // What a backend provides.
 struct AdamOp {
   static constexpr std::string_view kName = "adam";
-  // Elements, of the parameters' dtype, of the scratch memory a step needs.
-  static constexpr int kScratch = 3;
   DTypes dtypes;
   void (*step)(const Tensor& parameters, const Tensor& gradients, const Tensor& exp_avg,
-               const Tensor& exp_avg_sq, const AdamState& state, const AdamParams& params,
-               const Tensor& scratch);
+               const Tensor& exp_avg_sq, const StepState& state, const AdamParams& params,
+               const Tensor& bf16_copy);
 
   static AdamOp reference();
   template <typename Target>

@@ -1,29 +1,25 @@
 // sgd: stochastic gradient descent, with momentum and weight decay.
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 #include <vector>
 
 #include "core/tensor.h"
 #include "kernels/common/case.h"
+#include "optim/common/step_state.h"
 
 namespace cucina {
-
-// The numbers that change from step to step, on the parameters' device, so that a step can be
-// captured.
-struct SgdState {
-  Tensor lr;    // f32, one element
-  Tensor step;  // i32, one element: steps done so far, 0 at first
-};
 
 struct SgdParams {
   double momentum = 0;
   double dampening = 0;
   double weight_decay = 0;  // added to the gradient: L2
   bool nesterov = false;
+  std::int64_t decayed = kAllElements;  // the decay is for that many first elements
 };
 
-// One step, in place, over a whole arena, as torch.optim.SGD:
+// One step, in place, over a whole arena and in one launch, as torch.optim.SGD:
 //   g = gradients + weight_decay parameters
 //   b = g at step 0, then momentum b + (1 - dampening) g            with momentum
 //   parameters -= lr (g + momentum b  with nesterov,  b  with momentum,  else g)
@@ -32,21 +28,22 @@ struct SgdParams {
 //   gradients        as parameters
 //   momentum_buffer  b, as parameters; updated; its elements do not matter at step 0. Unused, and
 //                    may be undefined, when momentum is 0
+//   bf16_copy        the new parameters rounded to bf16, written in the same pass; undefined: not
+//                    wanted
 //   NaN              in a gradient makes its parameter NaN
-//   throws           Error when shapes, dtypes or devices differ, a number of params is negative,
-//   or
-//                    nesterov comes without momentum or with dampening
+//   throws           Error when shapes, dtypes or devices differ, momentum, weight_decay or decayed
+//                    is negative, or nesterov comes without momentum or with dampening
 //   source   Sutskever, Martens, Dahl & Hinton 2013, "On the importance of initialization and
 //            momentum in deep learning", as PyTorch modified it: lr scales b, not what b adds up
 void sgd_step(const Tensor& parameters, const Tensor& gradients, const Tensor& momentum_buffer,
-              const SgdState& state, const SgdParams& params = {});
+              const StepState& state, const SgdParams& params = {}, const Tensor& bf16_copy = {});
 
 // What a backend provides.
 struct SgdOp {
   static constexpr std::string_view kName = "sgd";
   DTypes dtypes;
   void (*step)(const Tensor& parameters, const Tensor& gradients, const Tensor& momentum_buffer,
-               const SgdState& state, const SgdParams& params);
+               const StepState& state, const SgdParams& params, const Tensor& bf16_copy);
 
   static SgdOp reference();
   template <typename Target>
