@@ -1,4 +1,5 @@
 // adam's hand-written kernel: one launch updates the arena and counts the step.
+#include "kernels/common/arena_width.h"
 #include "kernels/common/pack.h"
 #include "kernels/simt/update.h"
 #include "optim/adam/adam.h"
@@ -94,8 +95,7 @@ void launch_step(const Tensor& parameters, const Tensor& gradients, const Tensor
                                      .eps = static_cast<Real>(params.eps),
                                      .l2 = static_cast<Real>(params.weight_decay - decoupled_decay),
                                      .decayed = params.decayed};
-  // 4: 16 bytes of f32. A launch takes any number of elements, so only the addresses decide.
-  for_pack_width(4, {parameters, gradients, exp_avg, exp_avg_sq, bf16_copy}, [&]<int kWidth>() {
+  for_arena_width<Real>({parameters, gradients, exp_avg, exp_avg_sq, bf16_copy}, [&]<int kWidth>() {
     simt::update<kWidth>("adam.step", parameters.stream(), parameters.elements(), update,
                          static_cast<unsigned*>(state.arrivals.raw()));
   });

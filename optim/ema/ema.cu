@@ -1,4 +1,5 @@
 // ema's hand-written kernel: one launch over the arena.
+#include "kernels/common/arena_width.h"
 #include "kernels/common/pack.h"
 #include "kernels/simt/update.h"
 #include "optim/ema/ema.h"
@@ -38,8 +39,7 @@ struct Update {
 void run_step(const Tensor& average, const Tensor& parameters, const Tensor& decay,
               const Tensor& step) {
   for_real("ema", parameters.dtype(), [&]<typename Real>() {
-    // 4: 16 bytes of f32. A launch takes any number of elements, so only the addresses decide.
-    for_pack_width(4, {average, parameters}, [&]<int kWidth>() {
+    for_arena_width<Real>({average, parameters}, [&]<int kWidth>() {
       simt::update<kWidth>(
           "ema.step", parameters.stream(), parameters.elements(),
           Update<Real>{.average = average.data<Real>(),

@@ -1,6 +1,7 @@
 // grad_norm's hand-written kernels: blocks sum squares, then every block adds their sums itself.
 #include <algorithm>
 
+#include "kernels/common/arena_width.h"
 #include "kernels/common/block_sum.h"
 #include "kernels/common/pack.h"
 #include "kernels/simt/map.h"
@@ -28,7 +29,12 @@ Chunks chunks(std::int64_t elements) {
 
 std::int64_t scratch_elements(std::int64_t elements) { return chunks(elements).count; }
 
-// Calls body(first, pack or element) for this thread's part of the block's chunk.
+// 16 bytes. Which thread adds what depends on this, not on whether addresses allow such a move.
+template <typename T>
+inline constexpr int kPack = 16 / sizeof(T);
+
+// Calls body.operator()<width>(i) for the elements [i, i + width) that are this thread's part of
+// the block's chunk; a width is kWidth or 1.
 template <int kWidth, typename Body>
 __device__ void for_own_part(std::int64_t n, std::int64_t length, Body body) {
   const std::int64_t begin = static_cast<std::int64_t>(blockIdx.x) * length;
@@ -43,13 +49,18 @@ __device__ void for_own_part(std::int64_t n, std::int64_t length, Body body) {
   }
 }
 
-template <typename T>
+template <typename T, bool kAligned>
 struct AddSquares {
   const T* x;
   double& sum;
   template <int kWidth>
   __device__ void operator()(std::int64_t i) const {
-    const auto pack = load_pack<kWidth>(x + i);
+    Pack<T, kWidth> pack;
+    if constexpr (kAligned) {
+      pack = load_pack<kWidth>(x + i);
+    } else {
+      for (int j = 0; j < kWidth; ++j) pack.at[j] = x[i + j];
+    }
     for (int j = 0; j < kWidth; ++j) {
       const double value = static_cast<double>(static_cast<Compute<T>>(pack.at[j]));
       sum = fma(value, value, sum);
@@ -57,12 +68,12 @@ struct AddSquares {
   }
 };
 
-template <typename T, int kWidth>
+template <typename T, bool kAligned>
 __global__ void __launch_bounds__(kThreads)
     sum_squares_kernel(const T* x, std::int64_t n, std::int64_t length, double* sums) {
   __shared__ BlockSum<kThreads> block_sum;
   double sum = 0;
-  for_own_part<kWidth>(n, length, AddSquares<T>{x, sum});
+  for_own_part<kPack<T>>(n, length, AddSquares<T, kAligned>{x, sum});
   const double all = block_sum.add(sum);
   if (threadIdx.x == 0) sums[blockIdx.x] = all;
 }
@@ -111,7 +122,7 @@ __global__ void __launch_bounds__(kThreads)
 // Launches the first pass; its sums are in `scratch`.
 template <typename T, int kWidth>
 void sum_squares(const Tensor& gradients, const Chunks& split, const Tensor& scratch) {
-  simt::launch("grad_norm.sum_squares", sum_squares_kernel<T, kWidth>,
+  simt::launch("grad_norm.sum_squares", sum_squares_kernel<T, (kWidth > 1)>,
                {.grid = {static_cast<unsigned>(split.count)},
                 .block = {kThreads},
                 .stream = gradients.stream()},
@@ -122,9 +133,8 @@ void run_norm(const Tensor& gradients, const Tensor& norm, const Tensor& scratch
   const Chunks split = chunks(gradients.elements());
   if (split.count == 0) return norm.zero();
   for_floating("grad_norm", gradients.dtype(), [&]<typename T>() {
-    // 8: any number of elements, so only the address decides.
-    for_pack_width(8, {gradients},
-                   [&]<int kWidth>() { sum_squares<T, kWidth>(gradients, split, scratch); });
+    for_arena_width<T>({gradients},
+                       [&]<int kWidth>() { sum_squares<T, kWidth>(gradients, split, scratch); });
     simt::launch("grad_norm.norm", norm_kernel<Compute<T>>,
                  {.grid = {1}, .block = {kThreads}, .stream = gradients.stream()},
                  scratch.data<double>(), split.count, norm.data<Compute<T>>());
@@ -135,7 +145,7 @@ void run_clip(const Tensor& gradients, double max_norm, const Tensor& norm, cons
   const Chunks split = chunks(gradients.elements());
   if (split.count == 0) return norm.zero();
   for_floating("grad_norm", gradients.dtype(), [&]<typename T>() {
-    for_pack_width(8, {gradients}, [&]<int kWidth>() {
+    for_arena_width<T>({gradients}, [&]<int kWidth>() {
       sum_squares<T, kWidth>(gradients, split, scratch);
       simt::launch("grad_norm.scale", scale_kernel<T, kWidth>,
                    {.grid = {static_cast<unsigned>(split.count)},

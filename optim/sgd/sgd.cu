@@ -1,4 +1,5 @@
 // sgd's hand-written kernel: one launch updates the arena and counts the step.
+#include "kernels/common/arena_width.h"
 #include "kernels/common/pack.h"
 #include "kernels/simt/update.h"
 #include "optim/sgd/sgd.h"
@@ -75,8 +76,7 @@ void launch_step(const Tensor& parameters, const Tensor& gradients, const Tensor
       .nesterov = params.nesterov,
       .decayed = params.decayed};
   const Tensor buffer = kMomentum ? momentum_buffer : Tensor();
-  // 4: 16 bytes of f32. A launch takes any number of elements, so only the addresses decide.
-  for_pack_width(4, {parameters, gradients, buffer, bf16_copy}, [&]<int kWidth>() {
+  for_arena_width<Real>({parameters, gradients, buffer, bf16_copy}, [&]<int kWidth>() {
     simt::update<kWidth>("sgd.step", parameters.stream(), parameters.elements(), update,
                          static_cast<unsigned*>(state.arrivals.raw()));
   });

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "kernels/simt/options.h"
 #include "tests/error_of.h"
 #include "tests/optim/trajectory.h"
 
@@ -18,9 +19,7 @@ using testing::kSteps;
 constexpr std::int64_t kN = 97;
 constexpr float kLr = 0.01f;
 
-AdamState new_state(float lr) {
-  return {.lr = Tensor::full({1}, lr), .step = Tensor::zeros({1}, DType::i32)};
-}
+StepState new_state(float lr) { return StepState::make(lr, Device::cpu); }
 
 // Algorithm 2 of arXiv:1711.05101 with its hats, one number at a time, in double.
 std::vector<double> plain_trajectory(const AdamParams& params) {
@@ -53,7 +52,7 @@ Arena arena_of(const std::vector<double>& values, DType dtype) {
           Tensor::zeros(shape, dtype)};
 }
 
-void step_with(const Arena& arena, const std::vector<double>& gradient, const AdamState& state,
+void step_with(const Arena& arena, const std::vector<double>& gradient, const StepState& state,
                const AdamParams& params) {
   adam_step(arena.parameters,
             Tensor::from(gradient, arena.parameters.shape()).to(arena.parameters.dtype()),
@@ -63,7 +62,7 @@ void step_with(const Arena& arena, const std::vector<double>& gradient, const Ad
 std::vector<double> trajectory(const AdamParams& params, DType dtype) {
   const testing::NoisyQuadratic problem(kN);
   const Arena arena = arena_of(problem.start(), dtype);
-  const AdamState state = new_state(kLr);
+  const StepState state = new_state(kLr);
   for (int step = 0; step < kSteps; ++step) {
     step_with(arena, problem.gradient(arena.parameters.to_vector<double>(), step), state, params);
   }
@@ -119,7 +118,7 @@ TEST_P(AdamBackends, TheFirstStepIsLrTimesTheSignOfTheGradient) {
 
 TEST_P(AdamBackends, WithoutGradientDecoupledDecayIsGeometric) {
   const Arena arena = arena_of({1, -3}, DType::f64);
-  const AdamState state = new_state(0.125f);
+  const StepState state = new_state(0.125f);
   for (int step = 0; step < kSteps; ++step) {
     step_with(arena, {0, 0}, state, {.weight_decay = 0.01});
   }
@@ -134,7 +133,7 @@ TEST_P(AdamBackends, ManyStepsLaterTheCorrectionsAreGone) {
   const Arena arena = arena_of({0}, DType::f64);
   arena.exp_avg.fill(1);
   arena.exp_avg_sq.fill(1);
-  const AdamState state = new_state(0.5f);
+  const StepState state = new_state(0.5f);
   state.step.fill(2e9);
   step_with(arena, {1}, state, {.eps = 0});
   EXPECT_NEAR(arena.parameters.item(), -0.5, 1e-15);
@@ -148,25 +147,70 @@ TEST_P(AdamBackends, ANanGradientReachesItsParameterAndNoOther) {
   EXPECT_NEAR(arena.parameters.to_vector<float>()[1], -0.5, 1e-6);
 }
 
+TEST_P(AdamBackends, OnlyTheFirstElementsDecay) {
+  for (const bool decoupled : {true, false}) {
+    const Arena arena = arena_of({1, 1, 1, 1, 1}, DType::f64);
+    step_with(arena, {0, 0, 0, 0, 0}, new_state(0.5f),
+              {.weight_decay = 0.25, .decoupled = decoupled, .decayed = 3});
+    const std::vector<double> x = arena.parameters.to_vector<double>();
+    // Decoupled 1 - lr weight_decay; else the decay is the gradient, and a first step goes by lr.
+    for (int i = 0; i < 3; ++i) EXPECT_NEAR(x[i], decoupled ? 0.875 : 0.5, 1e-7) << i;
+    for (int i = 3; i < 5; ++i) EXPECT_EQ(x[i], 1) << i;
+  }
+}
+
+TEST_P(AdamBackends, TheBf16CopyIsTheNewParametersRounded) {
+  const testing::NoisyQuadratic problem(kN);
+  const Arena arena = arena_of(problem.start(), DType::f32);
+  const Tensor gradients = Tensor::from(problem.gradient(problem.start(), 0), {kN}).to(DType::f32);
+  const Tensor copy = Tensor::zeros({kN}, DType::bf16);
+  adam_step(arena.parameters, gradients, arena.exp_avg, arena.exp_avg_sq, new_state(0.1f), {},
+            copy);
+  EXPECT_EQ(copy.to_vector<float>(), arena.parameters.to(DType::bf16).to_vector<float>());
+}
+
+TEST_P(AdamBackends, LeavesNoArrivalsBehind) {
+  const StepState state = new_state(1);
+  for (const std::int64_t n : {1, 3000, 300'000}) {
+    const Tensor x = Tensor::zeros({n}), zeros = Tensor::zeros({n});
+    const simt::ScopedOptions threads({.schedule = simt::Schedule::shuffled, .seed = 1});
+    adam_step(x, zeros, Tensor::zeros({n}), Tensor::zeros({n}), state);
+    EXPECT_EQ(state.arrivals.item(), 0) << n;
+  }
+  EXPECT_EQ(state.step.item(), 3);
+}
+
 TEST_P(AdamBackends, CountsStepsOfAnEmptyArena) {
-  const AdamState state = new_state(1);
+  const StepState state = new_state(1);
   step_with(arena_of({}, DType::f32), {}, state, {});
   EXPECT_EQ(state.step.item(), 1);
 }
 
 TEST(Adam, RefusesBadArgumentsInASentence) {
   const Tensor x = Tensor::zeros({3}), other = Tensor::zeros({4});
-  const AdamState state = new_state(1);
+  const StepState state = new_state(1);
   const std::string but = " is f32 (4) on cpu but parameters is f32 (3) on cpu; they must agree";
   EXPECT_EQ(error_of([&] { adam_step(x, other, x, x, state); }), "adam: gradients" + but);
   EXPECT_EQ(error_of([&] { adam_step(x, x, other, x, state); }), "adam: exp_avg" + but);
   EXPECT_EQ(error_of([&] { adam_step(x, x, x, other, state); }), "adam: exp_avg_sq" + but);
   EXPECT_EQ(error_of([&] { adam_step(x, x, x, {}, state); }),
             "adam: exp_avg_sq is missing; it must be f32 (3) on cpu, as parameters");
-  EXPECT_EQ(error_of([&] { adam_step(x, x, x, x, {.lr = x, .step = state.step}); }),
+  EXPECT_EQ(error_of([&] {
+              adam_step(x, x, x, x, {.lr = x, .step = state.step, .arrivals = state.arrivals});
+            }),
             "adam: lr is f32 (3) on cpu but must be f32 (1) on cpu");
-  EXPECT_EQ(error_of([&] { adam_step(x, x, x, x, {.lr = state.lr, .step = {}}); }),
+  EXPECT_EQ(error_of([&] {
+              adam_step(x, x, x, x, {.lr = state.lr, .step = {}, .arrivals = state.arrivals});
+            }),
             "adam: step is missing; it must be i32 (1) on cpu");
+  EXPECT_EQ(error_of([&] {
+              adam_step(x, x, x, x, {.lr = state.lr, .step = state.step, .arrivals = {}});
+            }),
+            "adam: arrivals is missing; it must be i32 (1) on cpu");
+  EXPECT_EQ(error_of([&] { adam_step(x, x, x, x, state, {}, other); }),
+            "adam: bf16_copy is f32 (4) on cpu but must be bf16 (3) on cpu, or undefined");
+  EXPECT_EQ(error_of([&] { adam_step(x, x, x, x, state, {.decayed = -1}); }),
+            "adam: decayed is -1 but must be at least 0");
   EXPECT_EQ(error_of([&] { adam_step(x, x, x, x, state, {.beta1 = 1}); }),
             "adam: beta1 is 1 but must be in [0, 1)");
   EXPECT_EQ(error_of([&] { adam_step(x, x, x, x, state, {.beta2 = -0.1}); }),

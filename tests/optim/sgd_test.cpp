@@ -18,9 +18,7 @@ using testing::kSteps;
 constexpr std::int64_t kN = 97;
 constexpr float kLr = 0.05f;
 
-SgdState new_state(float lr) {
-  return {.lr = Tensor::full({1}, lr), .step = Tensor::zeros({1}, DType::i32)};
-}
+StepState new_state(float lr) { return StepState::make(lr, Device::cpu); }
 
 // torch.optim.SGD by its documentation, one number at a time, in double.
 std::vector<double> plain_trajectory(const SgdParams& params) {
@@ -51,7 +49,7 @@ std::vector<double> trajectory(const SgdParams& params, DType dtype) {
   const Tensor x = Tensor::from(problem.start(), {kN}).to(dtype);
   const Tensor momentum_buffer =
       Tensor::full({kN}, std::numeric_limits<double>::quiet_NaN(), dtype);
-  const SgdState state = new_state(kLr);
+  const StepState state = new_state(kLr);
   for (int step = 0; step < kSteps; ++step) {
     const std::vector<double> g = problem.gradient(x.to_vector<double>(), step);
     sgd_step(x, Tensor::from(g, {kN}).to(dtype), momentum_buffer, state, params);
@@ -94,7 +92,7 @@ TEST_P(SgdTrajectory, IsThatOfAnIndependentImplementation) {
 TEST(Sgd, KnownFirstSteps) {
   const Tensor x = Tensor::full({1}, 1, DType::f64), g = Tensor::full({1}, 2, DType::f64);
   const Tensor b = Tensor::zeros({1}, DType::f64);
-  const SgdState state = new_state(0.25f);
+  const StepState state = new_state(0.25f);
   sgd_step(x, g, b, state, {.momentum = 0.5, .dampening = 0.5});
   EXPECT_EQ(b.item(), 2);    // the first gradient, not dampened
   EXPECT_EQ(x.item(), 0.5);  // 1 - 0.25 * 2
@@ -104,8 +102,28 @@ TEST(Sgd, KnownFirstSteps) {
   EXPECT_EQ(state.step.item(), 2);
 }
 
+TEST(Sgd, OnlyTheFirstElementsDecay) {
+  for (const double momentum : {0.0, 0.5}) {
+    const Tensor x = Tensor::full({5}, 1, DType::f64), zeros = Tensor::zeros({5}, DType::f64);
+    sgd_step(x, zeros, Tensor::zeros({5}, DType::f64), new_state(0.5f),
+             {.momentum = momentum, .weight_decay = 0.25, .decayed = 3});
+    EXPECT_EQ(x.to_vector<double>(), (std::vector<double>{0.875, 0.875, 0.875, 1, 1}));
+  }
+}
+
+TEST(Sgd, TheBf16CopyIsTheNewParametersRounded) {
+  const testing::NoisyQuadratic problem(kN);
+  const Tensor x = Tensor::from(problem.start(), {kN}).to(DType::f32);
+  const Tensor gradients = Tensor::from(problem.gradient(problem.start(), 0), {kN}).to(DType::f32);
+  for (const double momentum : {0.0, 0.5}) {
+    const Tensor copy = Tensor::zeros({kN}, DType::bf16);
+    sgd_step(x, gradients, Tensor::zeros({kN}), new_state(0.1f), {.momentum = momentum}, copy);
+    EXPECT_EQ(copy.to_vector<float>(), x.to(DType::bf16).to_vector<float>());
+  }
+}
+
 TEST(Sgd, NeedsNoBufferWithoutMomentumAndCountsStepsOfAnEmptyArena) {
-  const SgdState state = new_state(0.5f);
+  const StepState state = new_state(0.5f);
   const Tensor x = Tensor::full({3}, 1);
   sgd_step(x, Tensor::full({3}, 1), {}, state);
   EXPECT_EQ(x.to_vector<float>(), (std::vector<float>{0.5f, 0.5f, 0.5f}));
@@ -123,7 +141,7 @@ TEST(Sgd, ANanGradientReachesItsParameterAndNoOther) {
 
 TEST(Sgd, RefusesBadArgumentsInASentence) {
   const Tensor x = Tensor::zeros({3});
-  const SgdState state = new_state(1);
+  const StepState state = new_state(1);
   EXPECT_EQ(error_of([&] { sgd_step(x, {}, {}, state); }),
             "sgd: gradients is missing; it must be f32 (3) on cpu, as parameters");
   EXPECT_EQ(error_of([&] { sgd_step(x, Tensor::zeros({4}), {}, state); }),
@@ -132,12 +150,22 @@ TEST(Sgd, RefusesBadArgumentsInASentence) {
             "sgd: gradients is f64 (3) on cpu but parameters is f32 (3) on cpu; they must agree");
   EXPECT_EQ(error_of([&] { sgd_step(x, x, {}, state, {.momentum = 0.9}); }),
             "sgd: momentum_buffer is missing; it must be f32 (3) on cpu, as parameters");
-  EXPECT_EQ(error_of([&] { sgd_step(x, x, {}, {.lr = {}, .step = state.step}); }),
+  EXPECT_EQ(error_of([&] {
+              sgd_step(x, x, {}, {.lr = {}, .step = state.step, .arrivals = state.arrivals});
+            }),
             "sgd: lr is missing; it must be f32 (1) on cpu");
-  EXPECT_EQ(error_of([&] { sgd_step(x, x, {}, {.lr = x, .step = state.step}); }),
+  EXPECT_EQ(error_of([&] {
+              sgd_step(x, x, {}, {.lr = x, .step = state.step, .arrivals = state.arrivals});
+            }),
             "sgd: lr is f32 (3) on cpu but must be f32 (1) on cpu");
-  EXPECT_EQ(error_of([&] { sgd_step(x, x, {}, {.lr = state.lr, .step = state.lr}); }),
+  EXPECT_EQ(error_of([&] {
+              sgd_step(x, x, {}, {.lr = state.lr, .step = state.lr, .arrivals = state.arrivals});
+            }),
             "sgd: step is f32 (1) on cpu but must be i32 (1) on cpu");
+  EXPECT_EQ(error_of([&] { sgd_step(x, x, x, state, {}, x); }),
+            "sgd: bf16_copy is f32 (3) on cpu but must be bf16 (3) on cpu, or undefined");
+  EXPECT_EQ(error_of([&] { sgd_step(x, x, x, state, {.decayed = -1}); }),
+            "sgd: decayed is -1 but must be at least 0");
   EXPECT_EQ(error_of([&] { sgd_step(x, x, x, state, {.momentum = -1}); }),
             "sgd: momentum is -1 but must be at least 0");
   EXPECT_EQ(error_of([&] { sgd_step(x, x, x, state, {.weight_decay = -0.5}); }),
