@@ -43,8 +43,11 @@ void launch_map(const char* name, const Stream& stream, std::int64_t n, const Fu
   launch(name, map_kernel<Functor>, config, functor, n);
 }
 
-#ifndef __CUDACC__
-// True when order or checks are asked for, so that every index must be a thread of its own.
+// False where plain loops do: on the host, unless order or checks are asked for, so that every
+// index must be a thread of its own.
+#ifdef __CUDACC__
+constexpr bool map_as_threads() { return true; }
+#else
 bool map_as_threads();
 
 // Vectorised: the calls are independent of one another, which is what a map promises.

@@ -1,7 +1,6 @@
 // adam's hand-written kernel: one launch updates the arena and counts the step.
-#include "kernels/common/arena_width.h"
+#include "kernels/common/arena.h"
 #include "kernels/common/pack.h"
-#include "kernels/simt/update.h"
 #include "optim/adam/adam.h"
 
 namespace cucina {
@@ -96,7 +95,7 @@ void launch_step(const Tensor& parameters, const Tensor& gradients, const Tensor
                                      .l2 = static_cast<Real>(params.weight_decay - decoupled_decay),
                                      .decayed = params.decayed};
   for_arena_width<Real>({parameters, gradients, exp_avg, exp_avg_sq, bf16_copy}, [&]<int kWidth>() {
-    simt::update<kWidth>("adam.step", parameters.stream(), parameters.elements(), update,
+    update_arena<kWidth>("adam.step", parameters.stream(), parameters.elements(), update,
                          static_cast<unsigned*>(state.arrivals.raw()));
   });
 }

@@ -1,7 +1,6 @@
 // ema's hand-written kernel: one launch over the arena.
-#include "kernels/common/arena_width.h"
+#include "kernels/common/arena.h"
 #include "kernels/common/pack.h"
-#include "kernels/simt/update.h"
 #include "optim/ema/ema.h"
 
 namespace cucina {
@@ -40,7 +39,7 @@ void run_step(const Tensor& average, const Tensor& parameters, const Tensor& dec
               const Tensor& step) {
   for_real("ema", parameters.dtype(), [&]<typename Real>() {
     for_arena_width<Real>({average, parameters}, [&]<int kWidth>() {
-      simt::update<kWidth>(
+      update_arena<kWidth>(
           "ema.step", parameters.stream(), parameters.elements(),
           Update<Real>{.average = average.data<Real>(),
                        .parameters = parameters.data<Real>(),

@@ -1,7 +1,7 @@
 // grad_norm's hand-written kernels: blocks sum squares, then every block adds their sums itself.
 #include <algorithm>
 
-#include "kernels/common/arena_width.h"
+#include "kernels/common/arena.h"
 #include "kernels/common/block_sum.h"
 #include "kernels/common/pack.h"
 #include "kernels/simt/map.h"

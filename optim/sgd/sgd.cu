@@ -1,7 +1,6 @@
 // sgd's hand-written kernel: one launch updates the arena and counts the step.
-#include "kernels/common/arena_width.h"
+#include "kernels/common/arena.h"
 #include "kernels/common/pack.h"
-#include "kernels/simt/update.h"
 #include "optim/sgd/sgd.h"
 
 namespace cucina {
@@ -11,7 +10,7 @@ namespace {
 template <typename Real>
 struct StepScalars {
   Real lr;
-  bool first;
+  Real first;  // 1 at step 0, else 0: a bool would leave bytes that nobody writes
 };
 
 template <typename Real, bool kMomentum, bool kCopies>
@@ -27,7 +26,7 @@ struct Update {
   std::int64_t decayed;
 
   __device__ StepScalars<Real> begin() const {
-    return {.lr = static_cast<Real>(*lr), .first = *step == 0};
+    return {.lr = static_cast<Real>(*lr), .first = *step == 0 ? Real(1) : Real(0)};
   }
 
   template <int kWidth>
@@ -44,7 +43,7 @@ struct Update {
         const Real gradient = direction.at[j];
         // Computed at step 0 too, from whatever the buffer holds, as a branch would not vectorise.
         const Real mixed = fma(momentum, buffer.at[j], one_minus_dampening * gradient);
-        buffer.at[j] = common.first ? gradient : mixed;
+        buffer.at[j] = common.first != 0 ? gradient : mixed;
         direction.at[j] = nesterov ? fma(momentum, buffer.at[j], gradient) : buffer.at[j];
       }
       store_pack(buffer, momentum_buffer + i);
@@ -77,7 +76,7 @@ void launch_step(const Tensor& parameters, const Tensor& gradients, const Tensor
       .decayed = params.decayed};
   const Tensor buffer = kMomentum ? momentum_buffer : Tensor();
   for_arena_width<Real>({parameters, gradients, buffer, bf16_copy}, [&]<int kWidth>() {
-    simt::update<kWidth>("sgd.step", parameters.stream(), parameters.elements(), update,
+    update_arena<kWidth>("sgd.step", parameters.stream(), parameters.elements(), update,
                          static_cast<unsigned*>(state.arrivals.raw()));
   });
 }

@@ -1,19 +1,16 @@
-// Elementwise updates whose elements share numbers that the same launch moves on: a step counted.
+// Updates of whole arenas (flat buffers of parameters) in one launch, with numbers that all
+// elements share and that the same launch moves on: a step counted.
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 
+#include "core/tensor.h"
 #include "kernels/simt/map.h"
 
-namespace cucina::simt {
-
-#ifdef __CUDACC__
-inline namespace gpu {
-#else
-inline namespace host {
-#endif
-
-namespace detail {
+namespace cucina {
+// Every .cu file has its own copy: nvcc and g++ compile the same names to different code.
+namespace {
 
 inline constexpr unsigned kUpdateThreads = 256;
 
@@ -21,7 +18,7 @@ inline constexpr unsigned kUpdateThreads = 256;
 // last one to arrive may change it. The ticket is back at 0 then.
 template <int kWidth, typename Update>
 __global__ void __launch_bounds__(kUpdateThreads)
-    update_kernel(const Update update, std::int64_t n, unsigned* arrivals) {
+    update_arena_kernel(const Update update, std::int64_t n, unsigned* arrivals) {
   __shared__ decltype(update.begin()) shared;
   if (threadIdx.x == 0) {
     shared = update.begin();
@@ -43,16 +40,12 @@ __global__ void __launch_bounds__(kUpdateThreads)
   }
 }
 
-#ifndef __CUDACC__
 template <typename Update, typename Common>
 struct UpdateElement {
   Update update;
   Common common;
-  void operator()(std::int64_t i) const { update.template apply<1>(i, common); }
+  __device__ void operator()(std::int64_t i) const { update.template apply<1>(i, common); }
 };
-#endif
-
-}  // namespace detail
 
 // In one launch: common = update.begin(), once per block; update.apply<width>(i, common) for the
 // elements [i, i + width), in any order; and update.end(), once, after the last begin(). A width is
@@ -60,26 +53,39 @@ struct UpdateElement {
 //   arrivals   where blocks count themselves: 0 before and after; null: end() is not called
 //   throws     as launch
 template <int kWidth, typename Update>
-void update(const char* name, const Stream& stream, std::int64_t n, const Update& update,
-            unsigned* arrivals) {
-#ifndef __CUDACC__
-  if (!detail::map_as_threads()) {
+void update_arena(const char* name, const Stream& stream, std::int64_t n, const Update& update,
+                  unsigned* arrivals) {
+  if (!simt::detail::map_as_threads()) {
     const auto common = update.begin();
-    map(name, stream, n, detail::UpdateElement<Update, decltype(update.begin())>{update, common});
+    simt::map(name, stream, n, UpdateElement<Update, decltype(update.begin())>{update, common});
     if (arrivals != nullptr) update.end();
     return;
   }
-#endif
   constexpr std::int64_t kMaxBlocks = 1024;  // some 8 for each multiprocessor of a large GPU
   const std::int64_t packs = n / kWidth > 0 ? n / kWidth : 1;
-  const std::int64_t blocks = (packs + detail::kUpdateThreads - 1) / detail::kUpdateThreads;
-  launch(name, detail::update_kernel<kWidth, Update>,
-         {.grid = {static_cast<unsigned>(blocks < kMaxBlocks ? blocks : kMaxBlocks)},
-          .block = {detail::kUpdateThreads},
-          .shared_bytes = 0,
-          .stream = stream},
-         update, n, arrivals);
+  const std::int64_t blocks = (packs + kUpdateThreads - 1) / kUpdateThreads;
+  simt::launch(name, update_arena_kernel<kWidth, Update>,
+               {.grid = {static_cast<unsigned>(blocks < kMaxBlocks ? blocks : kMaxBlocks)},
+                .block = {kUpdateThreads},
+                .shared_bytes = 0,
+                .stream = stream},
+               update, n, arrivals);
 }
 
-}  // inline namespace of the target
-}  // namespace cucina::simt
+// Calls f.template operator()<kWidth>() with 16 bytes' worth of Ts where the address of every
+// tensor suits that, else with 1. Undefined tensors do not count.
+template <typename T, typename F>
+void for_arena_width(std::initializer_list<Tensor> tensors, F&& f) {
+  constexpr int kWidth = 16 / sizeof(T);
+  for (const Tensor& tensor : tensors) {
+    if (!tensor.defined()) continue;
+    const std::uintptr_t bytes = kWidth * size_of(tensor.dtype());
+    if (reinterpret_cast<std::uintptr_t>(tensor.raw()) % (bytes < 16 ? bytes : 16) != 0) {
+      return f.template operator()<1>();
+    }
+  }
+  f.template operator()<kWidth>();
+}
+
+}  // namespace
+}  // namespace cucina
