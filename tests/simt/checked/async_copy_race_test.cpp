@@ -56,7 +56,7 @@ void check() {
                   {"reads shared variable tile", "which no thread of the block has written"});
       EXPECT_NE((report<Missing::barrier, kMatrix>(options)), "");
       expect_says(report<Missing::second_barrier, kMatrix>(options),
-                  {"race on shared variable tile", at(__FILE__, kCopy + 9)});
+                  {"race on shared variable tile", at(__FILE__, kCopy + 8)});
     }
   }
 }
