@@ -36,14 +36,24 @@ class PlanKey {
   std::string bytes_;
 };
 
-// What make() returned the first time this thread asked for `key`. Each thread has plans of its
-// own, as oneDNN's share scratch memory of the thread that made them. At most kMostPlans of each
-// type are kept; then all go, which random tests alone bring about.
+// A thread's plans of one type. Each thread has its own, as oneDNN's share scratch memory of the
+// thread that made them. A member, because simt takes a function's thread-locals for its kernels'
+// shared memory.
+template <typename Plan>
+struct PlansOfThread {
+  static thread_local std::unordered_map<std::string, std::shared_ptr<const Plan>> plans;
+};
+template <typename Plan>
+thread_local std::unordered_map<std::string, std::shared_ptr<const Plan>>
+    PlansOfThread<Plan>::plans;
+
+// What make() returned the first time this thread asked for `key`. At most kMostPlans of each type
+// are kept; then all go, which random tests alone bring about.
 template <typename Make>
 auto cached(const PlanKey& key, Make make) {
   using Plan = std::remove_cvref_t<decltype(make())>;
   constexpr std::size_t kMostPlans = 1024;
-  thread_local std::unordered_map<std::string, std::shared_ptr<const Plan>> plans;
+  auto& plans = PlansOfThread<Plan>::plans;
   const auto found = plans.find(key.bytes());
   if (found != plans.end()) return found->second;
   auto plan = std::make_shared<const Plan>(make());
