@@ -9,14 +9,15 @@
 
 namespace cucina {
 
-// average = d average + (1 - d) parameters, in place, over a whole arena and in one launch.
+// average += (1 - d) (parameters - average), in place, over a whole arena and in one launch: the
+// same as d average + (1 - d) parameters, but weights that are rounded still sum to 1.
 //   average     any shape, f32 or f64; updated. Start it as a copy of the parameters
 //   parameters  as average
 //   decay       f32, one element, same device: d lies in [0, 1]; 1 changes nothing
 //   step        i32, one element, same device: t >= 0, the steps done so far. Then
 //               d = min(decay, (1 + t) / (10 + t)), so that the first, bad parameters are soon
 //               forgotten. Undefined: d = decay
-//   NaN         in a parameter makes its average NaN from then on
+//   NaN         or Inf in a parameter makes its average NaN or Inf, soon NaN, from then on
 //   throws      Error when shapes, dtypes or devices differ
 //   source   Polyak & Juditsky 1992, "Acceleration of stochastic approximation by averaging", with
 //            weights that decay; the warm-up is that of TensorFlow's ExponentialMovingAverage

@@ -16,7 +16,7 @@ void run_step(const Tensor& average, const Tensor& parameters, const Tensor& dec
   for_real("ema", parameters.dtype(), [&]<typename Real>() {
     for (std::int64_t i = 0; i < parameters.elements(); ++i) {
       Real& mean = average.data<Real>()[i];
-      mean = static_cast<Real>(d * mean + (1 - d) * parameters.data<Real>()[i]);
+      mean = static_cast<Real>(mean + (1 - d) * (parameters.data<Real>()[i] - mean));
     }
   });
 }
