@@ -33,6 +33,9 @@ struct Operand {
   std::optional<DType> dtype = std::nullopt;  // nullopt: the dtype the case runs in
   int classes = 0;                            // for Fill::labels
   bool wide = false;  // of compute_dtype: f32 where the case runs in bf16 (statistics, a state)
+  // A NaN or Inf in it may reach more outputs of `hand` than of `reference`, as the contract says:
+  // taps over padding multiply zeros.
+  bool spreads = false;
 
   DType dtype_in(DType case_dtype) const {
     return dtype.value_or(wide ? compute_dtype(case_dtype) : case_dtype);

@@ -6,6 +6,8 @@
 #include "kernels/simt/simt.h"
 
 namespace cucina {
+// Every .cu file has its own copy: nvcc and g++ compile the same names to different code.
+namespace {
 
 // Kernels find out which pixel they are by dividing, and a division takes as long as dozens of
 // additions. With 2^(s-1) < d <= 2^s and m = ceil(2^(31+s) / d), n m / 2^(31+s) rounded down is
@@ -36,4 +38,5 @@ class Divisor {
   int shift_ = 0;
 };
 
+}  // namespace
 }  // namespace cucina

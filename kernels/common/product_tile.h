@@ -3,15 +3,13 @@
 
 #include <cstdint>
 
+#include "kernels/common/along.h"
 #include "kernels/common/outer_product.h"
 #include "kernels/simt/simt.h"
 
 namespace cucina {
 // Every .cu file has its own copy: nvcc and g++ compile the same names to different code.
 namespace {
-
-// Where consecutive threads read consecutive elements of a factor.
-enum class Along : std::uint8_t { inner, outer };
 
 // kRows x kColumns elements of c = a b, kDepth of the inner dimension at a time. Each thread keeps
 // 8 x 8 of them in registers: 64 multiply-adds for 16 reads of shared memory, and one barrier for

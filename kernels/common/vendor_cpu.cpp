@@ -16,6 +16,20 @@ dnnl::stream& stream() {
   return stream;
 }
 
+DTypes dtypes() {
+  // Each instruction set is the bits of all it includes; their order as numbers means nothing.
+  constexpr auto kNeeded = static_cast<unsigned>(dnnl::cpu_isa::avx512_core);
+  static const auto has = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
+  return (has & kNeeded) == kNeeded ? DTypes{kF32.bits | 1u << static_cast<unsigned>(DType::bf16)}
+                                    : kF32;
+}
+
+dnnl::memory::desc describe(const dnnl::memory::dims& dims, dnnl::memory::format_tag tag,
+                            DType dtype) {
+  using Type = dnnl::memory::data_type;
+  return {dims, dtype == DType::bf16 ? Type::bf16 : Type::f32, tag};
+}
+
 dnnl::memory wrap(const dnnl::memory::desc& description, const Tensor& tensor) {
   return {description, engine(), tensor.raw()};
 }
@@ -31,12 +45,22 @@ void execute(const char* what, const dnnl::primitive& primitive,
   }
 }
 
-void add_into(const Tensor& from, const Tensor& to) {
-  const float* a = from.data<float>();
-  float* b = to.data<float>();
+namespace {
+
+template <typename T>
+void add(const Tensor& from, const Tensor& to) {
+  const T* a = from.data<T>();
+  T* b = to.data<T>();
   const std::int64_t n = to.elements();
 #pragma omp parallel for simd if (n > 1 << 16)
-  for (std::int64_t i = 0; i < n; ++i) b[i] += a[i];
+  for (std::int64_t i = 0; i < n; ++i)
+    b[i] = T(static_cast<float>(b[i]) + static_cast<float>(a[i]));
+}
+
+}  // namespace
+
+void add_into(const Tensor& from, const Tensor& to) {
+  to.dtype() == DType::bf16 ? add<bfloat16>(from, to) : add<float>(from, to);
 }
 
 void column_sum(const char* what, const Tensor& x, Write write, const Tensor& out) {
@@ -49,13 +73,20 @@ void column_sum(const char* what, const Tensor& x, Write write, const Tensor& ou
     return;
   }
   using Tag = dnnl::memory::format_tag;
-  const auto from = describe({rows, columns}, Tag::ab);
-  const auto to = describe({1, columns}, Tag::ab);
-  const auto description =
-      primitive<dnnl::reduction>(dnnl::algorithm::reduction_sum, from, to, 0.f, 0.f);
+  struct Plan {
+    dnnl::memory::desc from, to;
+    dnnl::reduction sum;
+  };
+  const auto plan = cached(PlanKey("column_sum", x.dtype(), rows, columns), [&] {
+    const auto from = describe({rows, columns}, Tag::ab, x.dtype());
+    const auto to = describe({1, columns}, Tag::ab, x.dtype());
+    return Plan{from, to,
+                dnnl::reduction(primitive<dnnl::reduction>(dnnl::algorithm::reduction_sum, from, to,
+                                                           0.f, 0.f))};
+  });
   deliver(out, write, [&](const Tensor& sums) {
-    execute(what, dnnl::reduction(description),
-            {{DNNL_ARG_SRC, wrap(from, x)}, {DNNL_ARG_DST, wrap(to, sums)}});
+    execute(what, plan->sum,
+            {{DNNL_ARG_SRC, wrap(plan->from, x)}, {DNNL_ARG_DST, wrap(plan->to, sums)}});
   });
 }
 

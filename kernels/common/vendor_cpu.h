@@ -5,6 +5,8 @@
 #include <dnnl.hpp>
 
 #include "core/tensor.h"
+#include "kernels/common/backends.h"
+#include "kernels/common/plan_cache.h"
 
 namespace cucina::onednn {
 
@@ -13,11 +15,18 @@ inline constexpr int kVersion = DNNL_VERSION_MAJOR;
 dnnl::engine& engine();
 dnnl::stream& stream();
 
-// A dense f32 memory description of `dims` in oneDNN's logical order (n, c, h, w / o, i, h, w)
-// stored as `tag` says.
-inline dnnl::memory::desc describe(const dnnl::memory::dims& dims, dnnl::memory::format_tag tag) {
-  return {dims, dnnl::memory::data_type::f32, tag};
-}
+// What oneDNN computes on this CPU: f32, and bf16 where the CPU has AVX-512, without which oneDNN
+// refuses it.
+DTypes dtypes();
+
+// A dense memory description of `dims` in oneDNN's logical order (n, c, h, w / o, i, h, w) stored
+// as `tag` says.
+dnnl::memory::desc describe(const dnnl::memory::dims& dims, dnnl::memory::format_tag tag,
+                            DType dtype = DType::f32);
+
+// A primitive and what its tensors look like. Creating one takes longer than most of our calls
+// do, so keep it: onednn::cached(PlanKey("relu.forward", x.shape(), x.dtype()), [&] { ... }).
+using cucina::cached;
 
 // A tensor's elements as a oneDNN memory.
 dnnl::memory wrap(const dnnl::memory::desc& description, const Tensor& tensor);

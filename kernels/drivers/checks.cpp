@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "core/autograd.h"
 #include "core/error.h"
@@ -107,6 +108,51 @@ std::string check_call(const Call& call, Backend backend, Device device, Format 
   return "";
 }
 
+// Sets one random element of a floating-point input before `prepare` sees it. False where that is
+// not to be: the input is empty, integers, or made by `prepare`.
+bool plant(const Call& call, Tensors& in, std::size_t input, float value) {
+  in = make_inputs(call.inputs, DType::f32, kSeed);
+  Tensor& x = in[input];
+  if (x.dtype() != DType::f32 || x.elements() == 0) return false;
+  const auto at = RandomStream(kSeed, call.inputs[input].name)
+                      .below(0, input, static_cast<std::uint64_t>(x.elements()));
+  x.data<float>()[at] = value;
+  if (call.prepare) call.prepare(in);
+  const float after = in[input].data<float>()[at];
+  return after == value || (std::isnan(after) && std::isnan(value));
+}
+
+// "" when every NaN or Inf of `expected` is one of `out`, too.
+std::string find_vanished(const Tensor& out, const Tensor& expected) {
+  const std::vector<double> a = out.to_vector<double>();
+  const std::vector<double> b = expected.to_vector<double>();
+  for (std::size_t i = 0; i < b.size(); ++i) {
+    if (std::isfinite(a[i]) && !std::isfinite(b[i])) {
+      return fmt::format("element {} of {} is {}, expected {}", i, to_string(out.shape()), a[i],
+                         b[i]);
+    }
+  }
+  return "";
+}
+
+std::string check_planted(const Call& call, const Tensors& in, bool spreads) {
+  const Tensors expected = expected_outputs(call, in);
+  const std::vector<GuardedOutput> outputs = guarded_outputs(call, DType::f32, Device::cpu);
+  for (const GuardedOutput& output : outputs) output.poison();
+  if (!call.run(Backend::hand, Device::cpu, DType::f32, in, tensors_of(outputs),
+                Write::overwrite)) {
+    return "hand lacks the entry";
+  }
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    const Tensor& out = outputs[i].tensor();
+    const std::string bad =
+        spreads ? find_vanished(out, expected[i])
+                : compare(out, expected[i], tolerance({DType::f32, Precision::f32}));
+    if (!bad.empty()) return fmt::format("output {}: {}", call.outputs[i].name, bad);
+  }
+  return "";
+}
+
 double objective(const Case& c, const Tensors& in, const std::vector<double>& weights) {
   const std::vector<double> y = c.function(in).to_vector<double>();
   long double sum = 0;
@@ -159,6 +205,14 @@ double least_bytes(const Call& call, DType dtype) {
     }
   }
   return bytes;
+}
+
+std::int64_t input_elements(const Case& c) {
+  std::int64_t elements = 0;
+  for (const Call& call : c.calls) {
+    for (const Operand& operand : call.inputs) elements += operand.shape.elements();
+  }
+  return elements;
 }
 
 Bits hand_bits(const Call& call, Device device, Format format) {
@@ -230,6 +284,26 @@ GradientCheck check_gradient(const Case& c) {
     }
   }
   return result;
+}
+
+std::string check_nonfinite(const Case& c) {
+  constexpr std::array kPlanted{std::numeric_limits<float>::quiet_NaN(),
+                                std::numeric_limits<float>::infinity()};
+  const ScopedPrecision exact(Precision::f32);
+  for (const Call& call : c.calls) {
+    for (std::size_t i = 0; i < call.inputs.size(); ++i) {
+      for (const float value : kPlanted) {
+        Tensors in;
+        if (!plant(call, in, i, value)) continue;
+        const std::string bad = check_planted(call, in, call.inputs[i].spreads);
+        if (!bad.empty()) {
+          return fmt::format("{} with one {} in {}: {}", call.entry, value, call.inputs[i].name,
+                             bad);
+        }
+      }
+    }
+  }
+  return "";
 }
 
 std::string check_schedules(const Case& c, Format format) {

@@ -23,6 +23,9 @@ std::vector<Format> formats(const OpEntry& room, Backend backend, Device device)
 // The fewest bytes a call can move, for tensors of a case that runs in `dtype`.
 double least_bytes(const Call& call, DType dtype);
 
+// Over all calls of a case: what a check of it costs grows with this.
+std::int64_t input_elements(const Case& c);
+
 // The bytes of every output of the hand kernels for one call, from NaN-filled outputs.
 using Bits = std::vector<std::vector<std::byte>>;
 Bits hand_bits(const Call& call, Device device, Format format);
@@ -39,6 +42,11 @@ struct GradientCheck {
 };
 inline constexpr double kGradientTolerance = 1e-6;
 GradientCheck check_gradient(const Case& c);
+
+// The hand kernels in f32 with one NaN, then one Inf, at a random element of each floating-point
+// input in turn: NaN and Inf come out where the reference has them, and all else agrees as ever.
+// Of an input that `spreads`, none may vanish.
+std::string check_nonfinite(const Case& c);
 
 // The hand kernels under every thread schedule and with poisoned shared memory: the same bits each
 // time.

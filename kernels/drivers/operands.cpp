@@ -112,28 +112,41 @@ std::vector<std::byte> bytes_of(const Tensor& tensor) {
   return bytes;
 }
 
+double relative_error(const Tensor& out, const Tensor& expected) {
+  const std::vector<double> a = out.to_vector<double>();
+  const std::vector<double> b = expected.to_vector<double>();
+  double difference = 0, norm = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    if (!std::isfinite(b[i])) continue;
+    difference += (a[i] - b[i]) * (a[i] - b[i]);
+    norm += b[i] * b[i];
+  }
+  return std::sqrt(difference) / (norm > 0 ? std::sqrt(norm) : 1);
+}
+
 std::string compare(const Tensor& out, const Tensor& expected, double tolerance) {
   const std::vector<double> a = out.to_vector<double>();
   const std::vector<double> b = expected.to_vector<double>();
   if (a.size() != b.size()) return fmt::format("{} elements, expected {}", a.size(), b.size());
   const bool exact = is_integer(out.dtype());
-  double difference = 0, norm = 0, worst = -1;
+  double worst = -1;
   std::size_t at = 0;
   for (std::size_t i = 0; i < a.size(); ++i) {
-    if (std::isnan(a[i]) != std::isnan(b[i]) || std::isinf(a[i]) != std::isinf(b[i])) {
+    const bool alike = std::isnan(b[i])   ? std::isnan(a[i])
+                       : std::isinf(b[i]) ? a[i] == b[i]
+                                          : std::isfinite(a[i]);
+    if (!alike) {
       return fmt::format("element {} of {} is {}, expected {}", i, to_string(out.shape()), a[i],
                          b[i]);
     }
     if (!std::isfinite(b[i])) continue;
     const double d = std::fabs(a[i] - b[i]);
-    difference += d * d;
-    norm += b[i] * b[i];
     if (d > worst) {
       worst = d;
       at = i;
     }
   }
-  const double error = std::sqrt(difference) / (norm > 0 ? std::sqrt(norm) : 1);
+  const double error = relative_error(out, expected);
   if (exact ? worst <= 0 : error <= tolerance) return "";
   return fmt::format(
       "relative error {:.3g} exceeds {:.1g}; worst at element {} of {}: {}, expected {}", error,

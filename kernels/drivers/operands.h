@@ -38,8 +38,11 @@ class GuardedOutput {
 
 // "" when equal within `tolerance`, else a sentence with the worst element. Integers must be equal;
 // floats are judged by
-// ||out - expected|| / ||expected||, and NaN or Inf must stand in the same places.
+// ||out - expected|| / ||expected||, and NaN, Inf and -Inf must stand in the same places.
 std::string compare(const Tensor& out, const Tensor& expected, double tolerance);
+
+// ||out - expected|| / ||expected|| over the finite elements of `expected`; of the same size.
+double relative_error(const Tensor& out, const Tensor& expected);
 
 // The raw bytes, on the host.
 std::vector<std::byte> bytes_of(const Tensor& tensor);

@@ -103,6 +103,7 @@ void Executor::begin_block(std::uint64_t block_index) {
   returned_ = 0;
   at_barrier_ = 0;
   barrier_count_ = 0;
+  if (copies_begun_) forget_copies();
   prepare_shared_memory();
   if (observer_ != nullptr) observer_->block_begins(block_index);
 }

@@ -8,7 +8,9 @@
 #include <memory>
 #include <source_location>
 #include <string>
+#include <vector>
 
+#include "kernels/simt/async_copies.h"
 #include "kernels/simt/fiber.h"
 #include "kernels/simt/host.h"
 #include "kernels/simt/options.h"
@@ -63,6 +65,11 @@ class Observer {
   virtual void fence() = 0;
   virtual void atomic(const void* address, std::size_t bytes,
                       const std::source_location& where) = 0;
+  // Accesses the running thread makes through an instruction that is emulated.
+  virtual void read(const void* address, int bytes, const std::source_location& where) = 0;
+  virtual void write(const void* address, int bytes, const std::source_location& where) = 0;
+  // A write begins; until write() tells of its end nobody may read what is there.
+  virtual void undefine(const void* address, int bytes, const std::source_location& where) = 0;
 };
 
 class Executor {
@@ -76,6 +83,14 @@ class Executor {
   int wait_at_barrier(int predicate, const std::source_location& where);
   std::uint64_t warp_op(WarpOp op, unsigned mask, std::uint64_t value, int source,
                         const std::source_location& where);
+  // Waits until all 32 lanes of the warp are here with theirs, and it is performed.
+  void warp_collective(Collective& own, const std::source_location& where);
+  void begin_copy(AsyncCopy copy);
+  void commit_copies();
+  void wait_for_copies(unsigned groups_under_way);
+  // Reports an address that is no multiple of `bytes`.
+  void check_aligned(const char* instruction, const void* address, int bytes,
+                     const std::source_location& where);
 
   // The block is wrong: record() keeps a Report with this sentence, stop() ends the block without
   // returning to the calling thread. Two steps, because what is alive on the thread's stack at
@@ -103,6 +118,7 @@ class Executor {
   void begin_block(std::uint64_t block_index);
   void order_lanes(std::uint64_t block_index);
   void prepare_shared_memory();
+  void forget_copies();
   int next();
   void set_thread(int thread);
   void suspend();
@@ -112,6 +128,7 @@ class Executor {
                                                              const std::source_location& where);
   [[noreturn, gnu::cold, gnu::noinline]] void report_divergence(const std::source_location& where);
   [[noreturn, gnu::cold, gnu::noinline]] void report_deadlock();
+  [[noreturn, gnu::cold, gnu::noinline]] void report_part_warp(const std::source_location& where);
   [[noreturn, gnu::cold, gnu::noinline]] void report_mask(unsigned mask,
                                                           const std::source_location& where);
   std::string explain_meeting(int warp, const Meeting& meeting) const;
@@ -145,6 +162,9 @@ class Executor {
   std::array<Fiber*, kMaxThreads> fiber_of_;  // of threads that wait; null otherwise
   std::array<cuda::uint3, kMaxThreads> index_of_;
   cuda::dim3 indices_of_{0, 0, 0};  // the block shape index_of_ was made for
+
+  std::vector<AsyncCopies> copies_;  // by thread; empty before the first
+  bool copies_begun_ = false;        // by this block
 
   Fiber os_thread_;
   FiberPool pool_;

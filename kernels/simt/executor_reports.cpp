@@ -60,6 +60,22 @@ void Executor::report_mask(unsigned mask, const std::source_location& where) {
   stop();
 }
 
+void Executor::report_part_warp(const std::source_location& where) {
+  const int lanes = threads_ - thread_ / kWarp * kWarp;
+  record(fmt::format(
+      "thread {} calls an instruction of the whole warp at {}, but its warp has {} lanes of {}",
+      text(index(thread_)), text(where), lanes, kWarp));
+  stop();
+}
+
+void Executor::check_aligned(const char* instruction, const void* address, int bytes,
+                             const std::source_location& where) {
+  if (reinterpret_cast<std::uintptr_t>(address) % static_cast<unsigned>(bytes) == 0) return;
+  record(fmt::format("thread {} gives {} at {} the address {}, which is no multiple of {} bytes",
+                     text(index(thread_)), instruction, text(where), address, bytes));
+  stop();
+}
+
 void Executor::report_meeting(const Meeting& meeting, const std::source_location& where) {
   record(
       fmt::format("divergent warp: thread {} waits in a warp intrinsic at {} with mask {:#010x} "

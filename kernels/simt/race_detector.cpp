@@ -88,7 +88,7 @@ std::string RaceDetector::memory_name(std::uintptr_t address) const {
 }
 
 std::string RaceDetector::place_name(std::uintptr_t place) const {
-  return place < atomic_places_.size() ? text(atomic_places_[place]) : source_line(place);
+  return place < places_.size() ? text(places_[place]) : source_line(place);
 }
 
 Index3 RaceDetector::block_of(std::uint32_t serial) const {
@@ -200,13 +200,35 @@ void RaceDetector::access(AccessKind kind, std::uintptr_t address, std::size_t b
   }
 }
 
+std::uintptr_t RaceDetector::place_of(const std::source_location& where) {
+  std::size_t place = 0;
+  while (place < places_.size() && !same_line(places_[place], where)) ++place;
+  if (place == places_.size()) places_.push_back(where);
+  return place;
+}
+
 void RaceDetector::atomic(const void* address, std::size_t bytes,
                           const std::source_location& where) {
-  std::size_t place = 0;
-  while (place < atomic_places_.size() && !same_line(atomic_places_[place], where)) ++place;
-  if (place == atomic_places_.size()) atomic_places_.push_back(where);
   block_used_atomics_ = true;
-  access(AccessKind::atomic, reinterpret_cast<std::uintptr_t>(address), bytes, place);
+  access(AccessKind::atomic, reinterpret_cast<std::uintptr_t>(address), bytes, place_of(where));
+}
+
+void RaceDetector::read(const void* address, int bytes, const std::source_location& where) {
+  access(AccessKind::read, reinterpret_cast<std::uintptr_t>(address),
+         static_cast<std::size_t>(bytes), place_of(where));
+}
+
+void RaceDetector::write(const void* address, int bytes, const std::source_location& where) {
+  access(AccessKind::write, reinterpret_cast<std::uintptr_t>(address),
+         static_cast<std::size_t>(bytes), place_of(where));
+}
+
+void RaceDetector::undefine(const void* address, int bytes, const std::source_location& where) {
+  write(address, bytes, where);
+  const auto begin = reinterpret_cast<std::uintptr_t>(address);  // a multiple of a word
+  for (int byte = 0; byte < bytes; byte += static_cast<int>(kWordBytes)) {
+    word((begin + static_cast<unsigned>(byte)) / kWordBytes).written = 0;
+  }
 }
 
 }  // namespace detail

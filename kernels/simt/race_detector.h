@@ -33,6 +33,9 @@ class RaceDetector final : public Observer {
   void warp_sync(int first_thread_of_warp, unsigned lanes) override;
   void fence() override { ++fences_[serial_]; }
   void atomic(const void* address, std::size_t bytes, const std::source_location& where) override;
+  void read(const void* address, int bytes, const std::source_location& where) override;
+  void write(const void* address, int bytes, const std::source_location& where) override;
+  void undefine(const void* address, int bytes, const std::source_location& where) override;
 
  private:
   // Who touched a word last, and when by the clocks that barriers and __syncwarp advance.
@@ -67,6 +70,8 @@ class RaceDetector final : public Observer {
   void access_word(AccessKind kind, std::uintptr_t index, std::uint8_t bytes, std::uintptr_t place);
   void check(const Access& earlier, const char* did, const Access& now, const char* does,
              std::uintptr_t address);
+  // The `place` of an access whose source line is known.
+  std::uintptr_t place_of(const std::source_location& where);
   static void remember(std::array<Access, 2>& before, const Access& now);
   bool ordered(const Access& earlier, const Access& now, std::uintptr_t address) const;
   const Range* shared_range(std::uintptr_t address) const;
@@ -90,7 +95,7 @@ class RaceDetector final : public Observer {
   // its warp at their last common one, however indirect. Neither is ever reset: clocks only grow.
   std::vector<std::uint32_t> clock_;
   std::vector<std::array<std::uint32_t, kWarp>> known_;
-  std::vector<std::source_location> atomic_places_;  // `place` of atomics is an index into this
+  std::vector<std::source_location> places_;  // a `place` below its size is an index into it
 };
 
 // The detector of the launch this OS thread runs; null when there is none.

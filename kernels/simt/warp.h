@@ -31,7 +31,14 @@ enum class WarpOp : std::uint8_t {
   reduce_max_unsigned,
   reduce_and,
   reduce_or,
-  reduce_xor
+  reduce_xor,
+  collective
+};
+
+// What a lane brings to an instruction of its whole warp, which the lane that comes last performs
+// for all.
+struct Collective {
+  void (*perform)(Collective* const (&lanes)[32]);
 };
 
 // Waits until the lanes in `mask` are here and returns the calling lane's result. `source` is the

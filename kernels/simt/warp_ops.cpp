@@ -1,4 +1,5 @@
-// Meetings of lanes at shuffles, votes, matches, reductions and __syncwarp.
+// Meetings of lanes at shuffles, votes, matches, reductions, __syncwarp and instructions of the
+// whole warp.
 #include <algorithm>
 #include <bit>
 #include <limits>
@@ -60,6 +61,14 @@ void compute_results(Warp& warp, const Meeting& meeting) {
   switch (meeting.op) {
     case WarpOp::sync:
       return;
+    case WarpOp::collective: {
+      Collective* all[kWarp];
+      for (int lane = 0; lane < kWarp; ++lane) {
+        all[lane] = reinterpret_cast<Collective*>(warp.value[lane]);
+      }
+      all[0]->perform(all);
+      return;
+    }
     case WarpOp::shuffle:
       for (unsigned rest = lanes; rest != 0; rest &= rest - 1) {
         const int lane = std::countr_zero(rest);
@@ -120,6 +129,11 @@ std::uint64_t Executor::warp_op(WarpOp op, unsigned mask, std::uint64_t value, i
     suspend();
   }
   return warp.result[lane];
+}
+
+void Executor::warp_collective(Collective& own, const std::source_location& where) {
+  if (threads_ - thread_ / kWarp * kWarp < kWarp) report_part_warp(where);
+  warp_op(WarpOp::collective, 0xffffffffu, reinterpret_cast<std::uintptr_t>(&own), 0, where);
 }
 
 // All lanes are here: the one that came last runs on, the others are ready.

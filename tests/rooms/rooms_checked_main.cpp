@@ -9,12 +9,8 @@ int main(int argc, char** argv) {
   using cucina::drivers::Format;
   ::testing::InitGoogleTest(&argc, argv);
   cucina::testing::for_each_case([](const cucina::OpEntry& room, const cucina::Case& c) {
-    std::int64_t elements = 0;
-    for (const cucina::Call& call : c.calls) {
-      for (const cucina::Operand& operand : call.inputs) elements += operand.shape.elements();
-    }
     // Every access of a kernel is a call here, some hundred times slower than the access.
-    if (elements > 200'000) return;
+    if (cucina::drivers::input_elements(c) > 200'000) return;
     for (const Format format :
          cucina::drivers::formats(room, cucina::Backend::hand, cucina::Device::cpu)) {
       // f64 runs the templates that f32 runs; tf32 and bf16 may run kernels of their own.

@@ -1,10 +1,18 @@
-// Every case of every room on the cpu: agreement per backend and format, gradients, thread
-// schedules.
+// Every case of every room on the cpu: agreement per backend and format, gradients, NaN
+// and Inf, thread schedules.
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "kernels/drivers/checks.h"
 #include "tests/rooms/registration.h"
+
+namespace {
+constexpr std::int64_t kMostForNonfinite = 100'000;
+// To be judged once they are rewritten.
+const std::set<std::string_view> kNonfiniteLater{"adam", "batch_norm", "conv2d", "sgd"};
+}  // namespace
 
 int main(int argc, char** argv) {
   using cucina::Backend;
@@ -22,6 +30,13 @@ int main(int argc, char** argv) {
     if (c.function)
       add_test(room.name, c.name + "/gradient",
                [=] { return cucina::drivers::check_gradient(c).failure; });
+    // What a NaN does to one tile it does to all of them.
+    if (!kNonfiniteLater.contains(room.name) &&
+        room.dtypes(Backend::hand, Device::cpu).contains(cucina::DType::f32) &&
+        cucina::drivers::input_elements(c) <= kMostForNonfinite) {
+      add_test(room.name, c.name + "/nonfinite_f32",
+               [=] { return cucina::drivers::check_nonfinite(c); });
+    }
     for (const Format format : cucina::drivers::formats(room, Backend::hand, Device::cpu)) {
       add_test(room.name, fmt::format("{}/schedules_{}", c.name, name(format)),
                [=] { return cucina::drivers::check_schedules(c, format); });

@@ -1,0 +1,101 @@
+// The front doors by name, for the vectors made with PyTorch.
+#include "tests/torch/front_doors.h"
+
+#include "kernels/batch_norm/batch_norm.h"
+#include "kernels/conv2d/conv2d.h"
+#include "kernels/matmul/matmul.h"
+#include "kernels/pool2d/pool2d.h"
+#include "kernels/softmax_cross_entropy/softmax_cross_entropy.h"
+#include "optim/optimizer.h"
+
+namespace cucina::testing {
+namespace {
+
+using Json = nlohmann::json;
+
+Pool2dParams pool2d_params(const Json& params) {
+  return {.window = params.at("window"), .stride = params.at("stride"), .pad = params.at("pad")};
+}
+
+Tensor call_batch_norm(const Json& params, const Inputs& in) {
+  return batch_norm(in["x"], in["gamma"], in["beta"], in["running_mean"], in["running_var"],
+                    {.momentum = params.at("momentum"),
+                     .eps = params.at("eps"),
+                     .training = params.at("training")});
+}
+
+// The values after each step along given gradients: (steps, elements).
+template <typename Optimizer, typename Options>
+Tensor trajectory(const Inputs& in, const Options& options) {
+  const Tensor values = in["start"].clone();
+  const Tensor& gradients = in["gradients"];
+  const Tensor gradient = Tensor::empty(values.shape(), values.dtype());
+  Optimizer optimizer({.values = values, .gradients = gradient, .decayed = values.elements()},
+                      options);
+  const Tensor all = Tensor::empty(gradients.shape(), values.dtype());
+  for (std::int64_t step = 0; step < gradients.size(0); ++step) {
+    gradient.copy_from(gradients.rows(step, step + 1).reshape(values.shape()));
+    optimizer.step();
+    all.rows(step, step + 1).copy_from(values.reshape({1, values.elements()}));
+  }
+  return all;
+}
+
+Tensor call_adam(const Json& params, const Inputs& in) {
+  const std::vector<double> betas = params.value("betas", std::vector<double>{0.9, 0.999});
+  return trajectory<optim::Adam>(
+      in, optim::AdamOptions{.learning_rate = params.at("lr"),
+                             .beta1 = betas[0],
+                             .beta2 = betas[1],
+                             .eps = params.value("eps", 1e-8),
+                             .weight_decay = params.value("weight_decay", 0.0)});
+}
+
+Tensor call_sgd(const Json& params, const Inputs& in) {
+  return trajectory<optim::Sgd>(in,
+                                optim::SgdOptions{.learning_rate = params.at("lr"),
+                                                  .momentum = params.value("momentum", 0.0),
+                                                  .weight_decay = params.value("weight_decay", 0.0),
+                                                  .nesterov = params.value("nesterov", false)});
+}
+
+}  // namespace
+
+const std::map<std::string, FrontDoor>& front_doors() {
+  static const std::map<std::string, FrontDoor> doors{
+      {"adam", {"adam", call_adam}},
+      {"avg_pool2d",
+       {"pool2d", [](const Json& params,
+                     const Inputs& in) { return avg_pool2d(in["x"], pool2d_params(params)); }}},
+      {"batch_norm", {"batch_norm", call_batch_norm}},
+      {"conv2d",
+       {"conv2d",
+        [](const Json& params, const Inputs& in) {
+          return conv2d(in["x"], in["w"], in["b"],
+                        {.stride = params.value("stride", 1), .pad = params.value("pad", 0)});
+        }}},
+      {"global_avg_pool",
+       {"pool2d", [](const Json&, const Inputs& in) { return global_avg_pool(in["x"]); }}},
+      {"linear",
+       {"matmul", [](const Json&, const Inputs& in) { return linear(in["x"], in["w"], in["b"]); }}},
+      {"matmul",
+       {"matmul",
+        [](const Json& params, const Inputs& in) {
+          return matmul(in["a"], in["b"],
+                        {.transpose_a = params.value("transpose_a", false),
+                         .transpose_b = params.value("transpose_b", false)});
+        }}},
+      {"max_pool2d",
+       {"pool2d", [](const Json& params,
+                     const Inputs& in) { return max_pool2d(in["x"], pool2d_params(params)); }}},
+      {"sgd", {"sgd", call_sgd}},
+      {"softmax_cross_entropy",
+       {"softmax_cross_entropy",
+        [](const Json&, const Inputs& in) {
+          return softmax_cross_entropy(in["logits"], in["labels"]).loss;
+        }}},
+  };
+  return doors;
+}
+
+}  // namespace cucina::testing
