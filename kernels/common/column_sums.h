@@ -45,14 +45,16 @@ __device__ __forceinline__ ColumnPart column_part(const ColumnChunks& chunks) {
           .inside = pack < packs};
 }
 
-// Calls use(row, load(row)) for the rows of a part, in order; on the GPU the loads of four rows are
-// under way together.
+// Calls use(row, load(row)) for the rows of a part, in order; on the GPU the loads of a few rows,
+// as many as registers hold, are under way together.
 template <typename Load, typename Use>
 __device__ __forceinline__ void for_rows(const ColumnPart& part, const Load& load, const Use& use) {
-  constexpr int kTogether = kMovePacksWhole ? 4 : 1;
+  using Loaded = decltype(load(part.first));
+  constexpr int kFit = static_cast<int>(256 / sizeof(Loaded));
+  constexpr int kTogether = !kMovePacksWhole || kFit < 2 ? 1 : kFit < 4 ? 2 : 4;
   std::int64_t row = part.first;
   for (; row + kTogether <= part.last; row += kTogether) {
-    decltype(load(row)) loaded[kTogether];
+    Loaded loaded[kTogether];
     for (int j = 0; j < kTogether; ++j) loaded[j] = load(row + j);
     for (int j = 0; j < kTogether; ++j) use(row + j, loaded[j]);
   }
