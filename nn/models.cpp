@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "nn/init.h"
+#include "nn/resnet.h"
 
 namespace cucina::nn {
 namespace {
@@ -77,6 +78,11 @@ void add_linear(Model* model) {
   model->head = model->net->make<Linear>("fc", Shape{spec.h, spec.w, spec.c}, spec.classes);
 }
 
+template <int kBlocks, Shortcut kShortcut>
+void add_cifar(Model* model) {
+  add_cifar_resnet(model, kBlocks, kShortcut);
+}
+
 struct Recipe {
   KnownModel known;
   void (*add)(Model* model);
@@ -93,6 +99,29 @@ const std::vector<Recipe>& recipes() {
        true},
       {{"mlp", "one hidden layer of 128"}, &add_mlp, 1, false},
       {{"linear", "softmax regression"}, &add_linear, 1, false},
+      {{"resnet20", "ResNet-20 for CIFAR, shortcuts without parameters (option A)"},
+       &add_cifar<3, Shortcut::pad>,
+       4,
+       false},
+      {{"resnet32", "ResNet-32 for CIFAR"}, &add_cifar<5, Shortcut::pad>, 4, false},
+      {{"resnet44", "ResNet-44 for CIFAR"}, &add_cifar<7, Shortcut::pad>, 4, false},
+      {{"resnet56", "ResNet-56 for CIFAR"}, &add_cifar<9, Shortcut::pad>, 4, false},
+      {{"resnet20b", "ResNet-20 for CIFAR, shortcuts by projection (option B)"},
+       &add_cifar<3, Shortcut::projection>,
+       4,
+       false},
+      {{"resnet18", "ResNet-18 as torchvision's; a stem for small images up to 64 pixels"},
+       [](Model* model) { add_resnet(model, kResNet18); },
+       8,
+       false},
+      {{"resnet34", "ResNet-34 likewise"},
+       [](Model* model) { add_resnet(model, kResNet34); },
+       8,
+       false},
+      {{"resnet50", "ResNet-50 likewise, of bottlenecks"},
+       [](Model* model) { add_resnet(model, kResNet50); },
+       8,
+       false},
   };
   return all;
 }
@@ -142,21 +171,37 @@ Model make_model(const std::string& name, std::int64_t h, std::int64_t w, std::i
   return make_model(ModelSpec{.name = name, .h = h, .w = w, .c = c, .classes = classes}, seed);
 }
 
-std::string summary(const Model& model) {
-  const auto line = [](std::string_view name, std::string_view layer, std::string_view output,
-                       std::string_view parameters) {
-    return fmt::format("{:<10} {:<32} {:<20} {:>12}\n", name, layer, output, parameters);
-  };
-  Shape shape{1, model.spec.h, model.spec.w, model.spec.c};
-  std::string text = line("name", "layer", "output", "parameters");
-  text += line("", "image", to_string(shape), "");
-  for (const auto& [name, module] : model.net->children()) {
-    shape = module->output_shape(shape);
-    const std::int64_t count = parameter_count(*module);
-    text +=
-        line(name, module->describe(), to_string(shape), count == 0 ? "" : std::to_string(count));
+namespace {
+
+std::string summary_line(std::string_view name, std::string_view layer, std::string_view output,
+                         std::string_view parameters) {
+  return fmt::format("{:<18} {:<36} {:<20} {:>12}\n", name, layer, output, parameters);
+}
+
+// The lines of `module`'s children, those of a Sequential below its own; `shape` goes through.
+std::string summary_of(const Module& module, const std::string& prefix, Shape* shape) {
+  std::string text;
+  for (const auto& [name, child] : module.children()) {
+    const std::int64_t count = parameter_count(*child);
+    if (dynamic_cast<const Sequential*>(child.get()) != nullptr) {
+      text += summary_of(*child, prefix + name + ".", shape);
+      continue;
+    }
+    *shape = child->output_shape(*shape);
+    text += summary_line(prefix + name, child->describe(), to_string(*shape),
+                         count == 0 ? "" : std::to_string(count));
   }
-  return text + line("total", "", "", std::to_string(parameter_count(*model.net)));
+  return text;
+}
+
+}  // namespace
+
+std::string summary(const Model& model) {
+  Shape shape{1, model.spec.h, model.spec.w, model.spec.c};
+  std::string text = summary_line("name", "layer", "output", "parameters");
+  text += summary_line("", "image", to_string(shape), "");
+  text += summary_of(*model.net, "", &shape);
+  return text + summary_line("total", "", "", std::to_string(parameter_count(*model.net)));
 }
 
 bool has_batch_norm(Module& module) {

@@ -37,7 +37,7 @@ struct KnownModel {
   std::string_view what;
 };
 
-// lenet5, bn_cnn, mlp and linear.
+// What build_model knows, small ones first.
 const std::vector<KnownModel>& known_models();
 
 // Builds the model with parameters nobody has set.

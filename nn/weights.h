@@ -38,7 +38,8 @@ struct LoadedModel {
 LoadedModel load_model(const std::filesystem::path& path);
 
 // Copies a file's arrays into the module. Strict: both must have the same names with the same
-// shapes and dtypes.
+// shapes and dtypes; only num_batches_tracked, which older files lack, may be missing and is then
+// left as it is.
 //   throws   Error, exit code 3, listing what is missing, unexpected and mismatched; the module is
 //            then unchanged
 void load_weights(const Module& module, const Safetensors& file);

@@ -72,13 +72,18 @@ int run(const Options& options) {
     classes.push_back({{"name", loaded.info.class_names[i]},
                        {"n", result.classes[i].n},
                        {"correct", result.classes[i].correct}});
-  const nlohmann::ordered_json line = {
-      {"split", options.split},      {"n", result.n},
-      {"accuracy", result.accuracy}, {"accuracy_error", result.accuracy_error},
-      {"loss", result.loss},         {"loss_error", result.loss_error},
-      {"seconds", seconds},          {"params_sha256", sha},
-      {"device", name(device)},      {"backend", backend},
-      {"classes", classes}};
+  const nlohmann::ordered_json line = {{"split", options.split},
+                                       {"n", result.n},
+                                       {"correct", result.correct},
+                                       {"accuracy", result.accuracy},
+                                       {"accuracy_error", result.accuracy_error},
+                                       {"loss", result.loss},
+                                       {"loss_error", result.loss_error},
+                                       {"seconds", seconds},
+                                       {"params_sha256", sha},
+                                       {"device", name(device)},
+                                       {"backend", backend},
+                                       {"classes", classes}};
   print(line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
   return 0;
 }

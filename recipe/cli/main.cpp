@@ -1,6 +1,6 @@
 // The `cucina` program: chooses the subcommand, and turns every failure into one sentence on stderr
 // and an exit code.
-#include <fmt/core.h>
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -29,6 +29,7 @@ struct Subcommand {
 constexpr Subcommand kSubcommands[] = {
     {"train", "Train a model on a data set", &add_train},
     {"eval", "Measure a trained model on a whole split", &add_eval},
+    {"import", "Make a model folder from weights that PyTorch trained", &add_import},
     {"models", "List the models, or show one's layers", &add_models},
     {"doctor", "Show what this build and this machine can do, and what is missing", &add_doctor},
 };
@@ -47,12 +48,16 @@ std::vector<std::string> subcommand_names() {
   return names;
 }
 
+std::string join(const std::vector<std::string>& words) {
+  return fmt::format("{}", fmt::join(words, ", "));
+}
+
 // One sentence for what CLI11 found wrong.
 std::string sentence(const CLI::ParseError& error, const CLI::App& app) {
   const std::vector<CLI::App*> used = app.get_subcommands();
   const std::vector<std::string> rest = app.remaining(true);
   if (used.empty()) {
-    const std::string names = "train, eval, models, doctor; see cucina --help";
+    const std::string names = join(subcommand_names()) + "; see cucina --help";
     if (rest.empty()) return "no command is given; give one of " + names;
     const std::string& word = rest.front();
     if (word.starts_with('-'))

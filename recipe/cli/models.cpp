@@ -40,7 +40,7 @@ int run(const Options& options) {
     for (const nn::KnownModel& known : nn::known_models()) {
       const std::string name(known.name);
       const std::int64_t parameters = nn::parameter_count(*build(options, name).net);
-      text += fmt::format("{:<8} {:>9} parameters  {}\n", name, parameters, known.what);
+      text += fmt::format("{:<9} {:>10} parameters  {}\n", name, parameters, known.what);
       list.push_back({{"name", name}, {"parameters", parameters}, {"what", known.what}});
     }
   }

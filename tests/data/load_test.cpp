@@ -4,20 +4,12 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-
 #include "recipe/data/digits.h"
 #include "tests/data/files.h"
+#include "tests/optional_data.h"
 
 namespace cucina::data {
 namespace {
-
-// Where the optional data sets are: $CUCINA_DATA, else ../shared/data beside the sources.
-std::filesystem::path optional_data() {
-  const char* folder = std::getenv("CUCINA_DATA");
-  if (folder != nullptr && *folder != '\0') return folder;
-  return std::filesystem::path(CUCINA_SOURCE_DIR) / ".." / "shared" / "data";
-}
 
 TEST(Load, NamesWhatItLookedFor) {
   const Folder folder;
