@@ -1,107 +1,14 @@
-// batch_norm's hand-written kernels: partial sums over chunks of rows (a row is one pixel's
-// channels), a second kernel that sums the chunks in order, and the elementwise rest.
+// batch_norm's hand-written kernels: moments or sums down the columns of (rows, c), a row being one
+// pixel's channels, and the elementwise rest.
 #include "kernels/batch_norm/batch_norm.h"
+#include "kernels/common/activation.h"
+#include "kernels/common/column_moments.h"
+#include "kernels/common/column_sums.h"
 #include "kernels/common/pack.h"
-#include "kernels/common/row_chunks.h"
 #include "kernels/simt/simt.h"
 
 namespace cucina {
 namespace {
-
-constexpr int kThreads = 256;  // of the kernels without barriers
-constexpr int kColumns = 8;    // channels per block where chunks are summed
-constexpr int kLanes = 32;     // threads per channel there
-
-// What one thread of the first and last kernels handles: a few channels of a few rows. Neighbours
-// in a warp take neighbouring channels, then the next chunk.
-struct Part {
-  std::int64_t chunk, channel, first, last;  // rows [first, last)
-};
-
-template <int kWidth>
-__device__ bool find_part(const RowChunks& chunks, std::int64_t c, Part& part) {
-  const std::int64_t packs = c / kWidth;
-  const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  const std::int64_t first = i / packs * chunks.length;
-  const std::int64_t last = first + chunks.length;
-  part = {i / packs, i % packs * kWidth, first, last < chunks.rows ? last : chunks.rows};
-  return part.chunk < chunks.count;
-}
-
-// Two numbers per channel and chunk, then two per channel: what the second kernel made of them.
-template <typename Real>
-struct Partials {
-  Real* data;
-  std::int64_t c, chunks;
-  __device__ Real* first(std::int64_t chunk) const { return data + chunk * c; }
-  __device__ Real* second(std::int64_t chunk) const { return data + (chunks + chunk) * c; }
-  __device__ Real* first_total() const { return data + 2 * chunks * c; }
-  __device__ Real* second_total() const { return first_total() + c; }
-};
-
-// Of every chunk the mean and the sum of squared distances from it. A second look at the rows,
-// still in the cache, rather than E[x^2] - mean^2, which cancels when |mean| >> std.
-template <typename Real, int kWidth>
-__global__ void chunk_moments_kernel(const Real* x, RowChunks chunks, Partials<Real> partials) {
-  const std::int64_t c = partials.c;
-  Part part;
-  if (!find_part<kWidth>(chunks, c, part)) return;
-  Pack<Real, kWidth> mean = {};
-  for (std::int64_t row = part.first; row < part.last; ++row) {
-    const auto value = load_pack<kWidth>(x + row * c + part.channel);
-    for (int j = 0; j < kWidth; ++j) mean.at[j] += value.at[j];
-  }
-  const Real share = Real(1) / static_cast<Real>(part.last - part.first);
-  for (int j = 0; j < kWidth; ++j) mean.at[j] *= share;
-  Pack<Real, kWidth> squares = {};
-  for (std::int64_t row = part.first; row < part.last; ++row) {
-    const auto value = load_pack<kWidth>(x + row * c + part.channel);
-    for (int j = 0; j < kWidth; ++j) {
-      const Real distance = value.at[j] - mean.at[j];
-      squares.at[j] = fma(distance, distance, squares.at[j]);
-    }
-  }
-  store_pack(mean, partials.first(part.chunk) + part.channel);
-  store_pack(squares, partials.second(part.chunk) + part.channel);
-}
-
-// Of every chunk the sums of dy and of dy (x - mean).
-template <typename Real, int kWidth>
-__global__ void chunk_gradients_kernel(const Real* dy, const Real* x, const Real* mean,
-                                       RowChunks chunks, Partials<Real> partials) {
-  const std::int64_t c = partials.c;
-  Part part;
-  if (!find_part<kWidth>(chunks, c, part)) return;
-  Pack<Real, kWidth> sum = {}, product = {}, center;
-  for (int j = 0; j < kWidth; ++j) center.at[j] = mean[part.channel + j];
-  for (std::int64_t row = part.first; row < part.last; ++row) {
-    const auto gradient = load_pack<kWidth>(dy + row * c + part.channel);
-    const auto value = load_pack<kWidth>(x + row * c + part.channel);
-    for (int j = 0; j < kWidth; ++j) {
-      sum.at[j] += gradient.at[j];
-      product.at[j] = fma(gradient.at[j], value.at[j] - center.at[j], product.at[j]);
-    }
-  }
-  store_pack(sum, partials.first(part.chunk) + part.channel);
-  store_pack(product, partials.second(part.chunk) + part.channel);
-}
-
-// A block's scratch: one number of every thread.
-template <typename Real>
-struct LaneSums {
-  Real at[kLanes][kColumns];
-};
-
-// The sum over the lanes of this thread's channel, in order; every lane gets it. `lanes` is not to
-// be used again before another barrier.
-template <typename Real>
-__device__ Real sum_lanes(Real mine, LaneSums<Real>& lanes) {
-  lanes.at[threadIdx.y][threadIdx.x] = mine;
-  __syncthreads();
-  Real sum = 0;
-  for (int lane = 0; lane < kLanes; ++lane) sum += lanes.at[lane][threadIdx.x];
-  return sum;
-}
 
 // What becomes of a batch's statistics.
 template <typename Real>
@@ -111,306 +18,357 @@ struct Statistics {
   Real* running_mean;
   Real* running_var;
   Real momentum, eps;
+
+  __device__ void put(std::int64_t channel, Real batch_mean, Real squares,
+                      std::int64_t rows) const {
+    const Real m = static_cast<Real>(rows > 0 ? rows : 1);
+    mean[channel] = batch_mean;
+    inv_std[channel] = Real(1) / sqrt(squares / m + eps);
+    if (rows < 2) return;
+    const Real keep = Real(1) - momentum;
+    running_mean[channel] = fma(momentum, batch_mean, keep * running_mean[channel]);
+    running_var[channel] = fma(momentum, squares / (m - Real(1)), keep * running_var[channel]);
+  }
 };
 
-// Joins the chunks' moments: with m_i values in chunk i, mean = sum m_i mean_i / m and
-// m var = sum squares_i + sum m_i (mean_i - mean)^2 (Chan et al. 1979, for any number of parts).
+// Joins the slabs' moments as column_moments_kernel does the lanes'.
 template <typename Real>
-__global__ void join_moments_kernel(Partials<Real> partials, RowChunks chunks,
-                                    Statistics<Real> statistics) {
-  __shared__ LaneSums<Real> sums, squares;
-  const std::int64_t c = partials.c;
-  const std::int64_t channel = static_cast<std::int64_t>(blockIdx.x) * kColumns + threadIdx.x;
-  const bool inside = channel < c;
-  const auto values = [&](std::int64_t chunk) {
-    const std::int64_t rest = chunks.rows - chunk * chunks.length;
-    return static_cast<Real>(rest < chunks.length ? rest : chunks.length);
-  };
-  const Real m = static_cast<Real>(chunks.rows > 0 ? chunks.rows : 1);
-
-  Real mine = 0;
+__global__ void __launch_bounds__(256)
+    join_moments_kernel(ColumnChunks chunks, ColumnSums<Real> sums, Statistics<Real> statistics) {
+  __shared__ JoiningLanes<Real> means, squares;
+  const std::int64_t channel = joined_column();
+  const bool inside = channel < chunks.c && chunks.rows > 0;
+  const std::int64_t slab_length = chunks.length * chunks.lanes;
+  const Real start = inside ? sums.first(0)[channel] : Real(0);
+  Real sum = 0;
   if (inside) {
-    for (std::int64_t chunk = threadIdx.y; chunk < chunks.count; chunk += kLanes) {
-      mine = fma(values(chunk), partials.first(chunk)[channel], mine);
+    for (std::int64_t slab = threadIdx.y; slab < chunks.slabs; slab += blockDim.y) {
+      const Real m = static_cast<Real>(rows_of(slab, slab_length, chunks.rows));
+      sum = fma(m, sums.first(slab)[channel] - start, sum);
     }
   }
-  const Real mean = sum_lanes(mine, sums) / m;
-
-  mine = 0;
+  const Real share = Real(1) / static_cast<Real>(chunks.rows > 0 ? chunks.rows : 1);
+  const Real mean = fma(means.sum(sum), share, start);
+  Real squared = 0;
   if (inside) {
-    for (std::int64_t chunk = threadIdx.y; chunk < chunks.count; chunk += kLanes) {
-      const Real distance = partials.first(chunk)[channel] - mean;
-      mine += fma(values(chunk) * distance, distance, partials.second(chunk)[channel]);
+    for (std::int64_t slab = threadIdx.y; slab < chunks.slabs; slab += blockDim.y) {
+      const Real m = static_cast<Real>(rows_of(slab, slab_length, chunks.rows));
+      const Real distance = sums.first(slab)[channel] - mean;
+      squared += fma(m * distance, distance, sums.second(slab)[channel]);
     }
   }
-  const Real squared = sum_lanes(mine, squares);
-
-  if (!inside || threadIdx.y != 0) return;
-  statistics.mean[channel] = mean;
-  statistics.inv_std[channel] = Real(1) / sqrt(squared / m + statistics.eps);
-  if (chunks.rows < 2) return;
-  const Real keep = Real(1) - statistics.momentum;
-  Real& running_mean = statistics.running_mean[channel];
-  Real& running_var = statistics.running_var[channel];
-  running_mean = fma(statistics.momentum, mean, keep * running_mean);
-  running_var = fma(statistics.momentum, squared / (m - Real(1)), keep * running_var);
+  squared = squares.sum(squared);
+  if (channel < chunks.c && threadIdx.y == 0) {
+    statistics.put(channel, finite_or_nan(mean), squared, chunks.rows);
+  }
 }
 
-// Where the gradients of gamma and beta go; null: nowhere.
-template <typename Real>
-struct AffineGradients {
-  Real* dgamma;
-  Real* dbeta;
-  bool add_gamma, add_beta;
+// One thread's channels: before = (x - center) scale + shift, scale = gamma inv_std.
+template <typename Real, int kWidth>
+struct Constants {
+  Pack<Real, kWidth> center, inv_std, scale, shift;
+
+  // Not x scale + (shift - center scale), which cancels when |mean| >> std.
+  __device__ __forceinline__ Real before(Real x, int j) const {
+    return fma(x - center.at[j], scale.at[j], shift.at[j]);
+  }
 };
 
-// 1 / std of a channel: given, or from a running variance.
 template <typename Real>
-struct InverseStd {
-  const Real* inv_std;
-  const Real* var;  // used where inv_std is null
+struct Channels {
+  const Real* gamma;
+  const Real* beta;
+  const Real* mean;
+  const Real* inv_std;  // null: from var
+  const Real* var;
   Real eps;
-  __device__ Real operator()(std::int64_t channel) const {
-    return inv_std != nullptr ? inv_std[channel] : Real(1) / sqrt(var[channel] + eps);
+
+  template <int kWidth>
+  __device__ __forceinline__ Constants<Real, kWidth> at(std::int64_t channel) const {
+    Constants<Real, kWidth> to;
+    for (int j = 0; j < kWidth; ++j) {
+      to.center.at[j] = mean[channel + j];
+      to.inv_std.at[j] =
+          inv_std != nullptr ? inv_std[channel + j] : Real(1) / sqrt(var[channel + j] + eps);
+      to.scale.at[j] = gamma[channel + j] * to.inv_std.at[j];
+      to.shift.at[j] = beta[channel + j];
+    }
+    return to;
   }
 };
 
-// Sums the chunks of dy (dbeta) and dy (x - mean) / std (dgamma), and leaves both in the totals.
+template <typename T, int kWidth>
+__global__ void __launch_bounds__(256)
+    normalize_kernel(const T* x, const T* residual, Channels<Compute<T>> channels,
+                     ColumnChunks chunks, bool relu, T* y) {
+  const ColumnPart part = column_part<kWidth>(chunks);
+  if (!part.inside) return;
+  const auto constants = channels.template at<kWidth>(part.column);
+  struct Loaded {
+    Pack<T, kWidth> x, residual;
+  };
+  const auto load = [&](std::int64_t row) {
+    const std::int64_t at = row * chunks.c + part.column;
+    Loaded loaded;
+    loaded.x = load_pack<kWidth>(x + at);
+    loaded.residual = residual != nullptr ? load_pack<kWidth>(residual + at) : Pack<T, kWidth>{};
+    return loaded;
+  };
+  for_rows(part, load, [&](std::int64_t row, const Loaded& loaded) {
+    Pack<Compute<T>, kWidth> result;
+    for (int j = 0; j < kWidth; ++j) {
+      result.at[j] = constants.before(static_cast<Compute<T>>(loaded.x.at[j]), j);
+    }
+    if (residual != nullptr) {
+      for (int j = 0; j < kWidth; ++j) {
+        result.at[j] += static_cast<Compute<T>>(loaded.residual.at[j]);
+      }
+    }
+    if (relu) {
+      for (int j = 0; j < kWidth; ++j) {
+        result.at[j] = activation::value<Activation::relu>(result.at[j]);
+      }
+    }
+    store_rounded(result, y + row * chunks.c + part.column);
+  });
+}
+
+// dy as it comes out of relu. What relu let through is computed anew from x, as forward did: that
+// is cheaper than reading y. With a residual, y says it.
+template <typename T>
+struct PassedGradient {
+  const T* dy;
+  const T* x;
+  const T* y;  // null unless relu and a residual
+  bool relu;
+  std::int64_t c;
+
+  template <int kWidth>
+  struct Loaded {
+    Pack<T, kWidth> dy, x, y;
+  };
+
+  template <int kWidth>
+  __device__ __forceinline__ Loaded<kWidth> load(std::int64_t row, std::int64_t column,
+                                                 bool with_x) const {
+    const std::int64_t at = row * c + column;
+    Loaded<kWidth> loaded;
+    loaded.dy = load_pack<kWidth>(dy + at);
+    loaded.x = with_x ? load_pack<kWidth>(x + at) : Pack<T, kWidth>{};
+    loaded.y = y != nullptr ? load_pack<kWidth>(y + at) : Pack<T, kWidth>{};
+    return loaded;
+  }
+
+  template <int kWidth>
+  __device__ __forceinline__ Pack<Compute<T>, kWidth> passed(
+      const Loaded<kWidth>& loaded, const Constants<Compute<T>, kWidth>& constants) const {
+    using Real = Compute<T>;
+    Pack<Real, kWidth> gradient;
+    for (int j = 0; j < kWidth; ++j) gradient.at[j] = static_cast<Real>(loaded.dy.at[j]);
+    if (!relu) return gradient;
+    for (int j = 0; j < kWidth; ++j) {
+      const Real output = y != nullptr ? static_cast<Real>(loaded.y.at[j])
+                                       : constants.before(static_cast<Real>(loaded.x.at[j]), j);
+      gradient.at[j] = output > Real(0) ? gradient.at[j] : Real(0);
+    }
+    return gradient;
+  }
+};
+
+// Per channel the sums of the gradient and of the gradient times the normalised x; on the way, the
+// residual's gradient.
+template <typename T>
+struct AffinePairs {
+  PassedGradient<T> gradients;
+  Channels<Compute<T>> channels;
+  T* dresidual;  // may be null
+  bool add_residual;
+
+  template <int kWidth>
+  __device__ __forceinline__ void sum(const ColumnPart& part, Pack<Compute<T>, kWidth>& first,
+                                      Pack<Compute<T>, kWidth>& second) const {
+    using Real = Compute<T>;
+    const auto constants = channels.template at<kWidth>(part.column);
+    for_rows(
+        part,
+        [&](std::int64_t row) { return gradients.template load<kWidth>(row, part.column, true); },
+        [&](std::int64_t row, const auto& loaded) {
+          const auto gradient = gradients.template passed<kWidth>(loaded, constants);
+          for (int j = 0; j < kWidth; ++j) {
+            const Real distance = static_cast<Real>(loaded.x.at[j]) - constants.center.at[j];
+            first.at[j] += gradient.at[j];
+            second.at[j] = fma(gradient.at[j], distance * constants.inv_std.at[j], second.at[j]);
+          }
+          if (dresidual != nullptr) {
+            store_rounded(gradient, dresidual + row * gradients.c + part.column, add_residual);
+          }
+        });
+  }
+};
+
+// Leaves the sums where input_gradient_kernel reads them, too.
 template <typename Real>
-__global__ void join_gradients_kernel(Partials<Real> partials, InverseStd<Real> inverse_std,
-                                      AffineGradients<Real> to) {
-  __shared__ LaneSums<Real> sums, products;
-  const std::int64_t channel = static_cast<std::int64_t>(blockIdx.x) * kColumns + threadIdx.x;
-  const bool inside = channel < partials.c;
-  Real sum = 0, product = 0;
-  if (inside) {
-    for (std::int64_t chunk = threadIdx.y; chunk < partials.chunks; chunk += kLanes) {
-      sum += partials.first(chunk)[channel];
-      product += partials.second(chunk)[channel];
-    }
+struct KeepAndDeliver {
+  ColumnSums<Real> sums;
+  AffineGradients<Real> gradients;
+  __device__ void operator()(std::int64_t channel, Real first, Real second) const {
+    sums.first_total()[channel] = first;
+    sums.second_total()[channel] = second;
+    gradients(channel, first, second);
   }
-  sum = sum_lanes(sum, sums);
-  product = sum_lanes(product, products);
-  if (!inside || threadIdx.y != 0) return;
-  product *= inverse_std(channel);
-  partials.first_total()[channel] = sum;
-  partials.second_total()[channel] = product;
-  if (to.dgamma != nullptr) {
-    to.dgamma[channel] = to.add_gamma ? to.dgamma[channel] + product : product;
-  }
-  if (to.dbeta != nullptr) to.dbeta[channel] = to.add_beta ? to.dbeta[channel] + sum : sum;
-}
+};
 
-// y = (x - mean) (gamma / std) + beta; not x (gamma / std) + (beta - mean gamma / std), which
-// cancels when |mean| >> std.
-template <typename Real, int kWidth>
-__global__ void normalize_kernel(const Real* x, const Real* gamma, const Real* beta,
-                                 const Real* mean, InverseStd<Real> inverse_std, RowChunks chunks,
-                                 std::int64_t c, Real* y) {
-  Part part;
-  if (!find_part<kWidth>(chunks, c, part)) return;
-  Pack<Real, kWidth> center, scale, shift;
-  for (int j = 0; j < kWidth; ++j) {
-    const std::int64_t channel = part.channel + j;
-    center.at[j] = mean[channel];
-    scale.at[j] = gamma[channel] * inverse_std(channel);
-    shift.at[j] = beta[channel];
-  }
-  for (std::int64_t row = part.first; row < part.last; ++row) {
-    auto value = load_pack<kWidth>(x + row * c + part.channel);
+// While training dx = scale (dy - dbeta / m - (x - mean) / std dgamma / m): what of dy is not along
+// the constant or x itself, as mean and var follow x. Else dx = scale dy.
+template <typename T, int kWidth>
+__global__ void __launch_bounds__(256)
+    input_gradient_kernel(PassedGradient<T> gradients, Channels<Compute<T>> channels,
+                          ColumnChunks chunks, bool training, ColumnSums<Compute<T>> sums, T* dx,
+                          bool accumulate) {
+  using Real = Compute<T>;
+  const ColumnPart part = column_part<kWidth>(chunks);
+  if (!part.inside) return;
+  const auto constants = channels.template at<kWidth>(part.column);
+  Pack<Real, kWidth> constant = {}, slope = {};
+  if (training) {
+    const Real share = Real(1) / static_cast<Real>(chunks.rows);
     for (int j = 0; j < kWidth; ++j) {
-      value.at[j] = fma(value.at[j] - center.at[j], scale.at[j], shift.at[j]);
+      constant.at[j] = sums.first_total()[part.column + j] * share;
+      slope.at[j] = sums.second_total()[part.column + j] * share * constants.inv_std.at[j];
     }
-    store_pack(value, y + row * c + part.channel);
   }
-}
-
-// dx = (gamma / std) (dy - dbeta / m - (x - mean) / std dgamma / m): what of dy is not along the
-// constant or x itself, as mean and var follow x.
-template <typename Real, int kWidth>
-__global__ void backward_train_kernel(const Real* dy, const Real* x, const Real* gamma,
-                                      const Real* mean, const Real* inv_std, RowChunks chunks,
-                                      Partials<Real> partials, Real* dx, bool accumulate) {
-  const std::int64_t c = partials.c;
-  Part part;
-  if (!find_part<kWidth>(chunks, c, part)) return;
-  const Real share = Real(1) / static_cast<Real>(chunks.rows);
-  Pack<Real, kWidth> center, scale, constant, slope;
-  for (int j = 0; j < kWidth; ++j) {
-    const std::int64_t channel = part.channel + j;
-    center.at[j] = mean[channel];
-    scale.at[j] = gamma[channel] * inv_std[channel];
-    constant.at[j] = partials.first_total()[channel] * share;
-    slope.at[j] = partials.second_total()[channel] * share * inv_std[channel];
-  }
-  for (std::int64_t row = part.first; row < part.last; ++row) {
-    const auto value = load_pack<kWidth>(x + row * c + part.channel);
-    auto gradient = load_pack<kWidth>(dy + row * c + part.channel);
-    for (int j = 0; j < kWidth; ++j) {
-      const Real across =
-          fma(-slope.at[j], value.at[j] - center.at[j], gradient.at[j] - constant.at[j]);
-      gradient.at[j] = across * scale.at[j];
-    }
-    store_pack(gradient, dx + row * c + part.channel, accumulate);
-  }
-}
-
-template <typename Real, int kWidth>
-__global__ void backward_eval_kernel(const Real* dy, const Real* gamma,
-                                     InverseStd<Real> inverse_std, RowChunks chunks, std::int64_t c,
-                                     Real* dx, bool accumulate) {
-  Part part;
-  if (!find_part<kWidth>(chunks, c, part)) return;
-  Pack<Real, kWidth> scale;
-  for (int j = 0; j < kWidth; ++j) {
-    scale.at[j] = gamma[part.channel + j] * inverse_std(part.channel + j);
-  }
-  for (std::int64_t row = part.first; row < part.last; ++row) {
-    auto gradient = load_pack<kWidth>(dy + row * c + part.channel);
-    for (int j = 0; j < kWidth; ++j) gradient.at[j] *= scale.at[j];
-    store_pack(gradient, dx + row * c + part.channel, accumulate);
-  }
+  const bool with_x = training || (gradients.relu && gradients.y == nullptr);
+  for_rows(
+      part,
+      [&](std::int64_t row) { return gradients.template load<kWidth>(row, part.column, with_x); },
+      [&](std::int64_t row, const auto& loaded) {
+        auto gradient = gradients.template passed<kWidth>(loaded, constants);
+        if (training) {
+          for (int j = 0; j < kWidth; ++j) {
+            const Real distance = static_cast<Real>(loaded.x.at[j]) - constants.center.at[j];
+            gradient.at[j] = fma(-slope.at[j], distance, gradient.at[j] - constant.at[j]);
+          }
+        }
+        for (int j = 0; j < kWidth; ++j) gradient.at[j] *= constants.scale.at[j];
+        store_rounded(gradient, dx + row * chunks.c + part.column, accumulate);
+      });
 }
 
 // --- launches ---
 
-// Launches a kernel that handles Parts, unless there are none.
-template <typename... Params, typename... Args>
-void launch_parts(const char* name, void (*kernel)(Params...), const Tensor& x,
-                  const RowChunks& chunks, std::int64_t packs, const Args&... args) {
-  if (chunks.count == 0) return;
-  const std::int64_t blocks = (chunks.count * packs + kThreads - 1) / kThreads;
-  simt::launch(name, kernel,
-               {.grid = {static_cast<unsigned>(blocks)},
-                .block = {kThreads},
-                .shared_bytes = 0,
-                .stream = x.stream()},
-               args...);
+ColumnChunks chunks_of(const Tensor& x) {
+  return column_chunks(1, x.elements() / x.size(-1), x.size(-1));
 }
 
-// Launches a kernel that joins the chunks of kColumns channels per block.
-template <typename... Params, typename... Args>
-void launch_joint(const char* name, void (*kernel)(Params...), const Tensor& x, std::int64_t c,
-                  const Args&... args) {
-  simt::launch(name, kernel,
-               {.grid = {static_cast<unsigned>((c + kColumns - 1) / kColumns)},
-                .block = {kColumns, kLanes},
-                .shared_bytes = 0,
-                .stream = x.stream()},
-               args...);
+template <typename T>
+T* data_or_null(const Tensor& tensor) {
+  return tensor.defined() ? tensor.data<T>() : nullptr;
 }
 
-std::int64_t channels(const Tensor& x) { return x.size(-1); }
-RowChunks chunks_of(const Tensor& x) { return row_chunks(x.elements() / channels(x)); }
-
-template <typename Real>
-Partials<Real> partials_in(const Tensor& scratch, const Tensor& x) {
-  return {scratch.data<Real>(), channels(x), chunks_of(x).count};
-}
-
-template <typename Real>
-Real* data_or_null(const Tensor& tensor) {
-  return tensor.defined() ? tensor.data<Real>() : nullptr;
-}
-
-template <typename Real>
-void normalize(const char* name, const Tensor& x, const Tensor& gamma, const Tensor& beta,
-               const Tensor& mean, const InverseStd<Real>& inverse_std, const Tensor& y) {
-  const std::int64_t c = channels(x);
-  for_pack_width(c, {x, y}, [&]<int kWidth>() {
-    launch_parts(name, normalize_kernel<Real, kWidth>, x, chunks_of(x), c / kWidth, x.data<Real>(),
-                 gamma.data<Real>(), beta.data<Real>(), mean.data<Real>(), inverse_std,
-                 chunks_of(x), c, y.data<Real>());
+template <typename T>
+void normalize(const char* name, const BatchNormInputs& in, const BatchNormParams& params,
+               const Channels<Compute<T>>& channels, const Tensor& y) {
+  const Tensor& x = in.x;
+  const ColumnChunks chunks = chunks_of(x);
+  if (chunks.rows == 0) return;
+  for_pack_width(chunks.c, {x, y, in.residual}, [&]<int kWidth>() {
+    launch_column_parts<kWidth>(name, normalize_kernel<T, kWidth>, x.stream(), chunks, x.data<T>(),
+                                data_or_null<T>(in.residual), channels, chunks, params.relu,
+                                y.data<T>());
   });
 }
 
-void run_forward_train(const Tensor& x, const Tensor& gamma, const Tensor& beta,
-                       const BatchNormParams& params, const Tensor& running_mean,
-                       const Tensor& running_var, const Tensor& scratch, const Tensor& y,
-                       const Tensor& mean, const Tensor& inv_std) {
-  const std::int64_t c = channels(x);
-  const RowChunks chunks = chunks_of(x);
-  for_real("batch_norm", x.dtype(), [&]<typename Real>() {
-    const auto partials = partials_in<Real>(scratch, x);
-    for_pack_width(c, {x, scratch}, [&]<int kWidth>() {
-      launch_parts("batch_norm.chunk_moments", chunk_moments_kernel<Real, kWidth>, x, chunks,
-                   c / kWidth, x.data<Real>(), chunks, partials);
+void run_forward_train(const BatchNormInputs& in, const BatchNormParams& params,
+                       const Tensor& scratch, const Tensor& y, const Tensor& mean,
+                       const Tensor& inv_std) {
+  const Tensor& x = in.x;
+  const ColumnChunks chunks = chunks_of(x);
+  for_floating("batch_norm", x.dtype(), [&]<typename T>() {
+    using Real = Compute<T>;
+    const auto sums = column_sums_in<Real>(scratch, chunks);
+    for_pack_width(chunks.c, {x, scratch}, [&]<int kWidth>() {
+      launch_column_parts<kWidth>("batch_norm.moments", column_moments_kernel<T, kWidth>,
+                                  x.stream(), chunks, x.data<T>(), chunks, sums);
     });
     const Statistics<Real> statistics{mean.data<Real>(),
                                       inv_std.data<Real>(),
-                                      running_mean.data<Real>(),
-                                      running_var.data<Real>(),
+                                      in.running_mean.data<Real>(),
+                                      in.running_var.data<Real>(),
                                       static_cast<Real>(params.momentum),
                                       static_cast<Real>(params.eps)};
-    launch_joint("batch_norm.join_moments", join_moments_kernel<Real>, x, c, partials, chunks,
-                 statistics);
-    normalize<Real>("batch_norm.forward_train", x, gamma, beta, mean,
-                    {inv_std.data<Real>(), nullptr, Real(0)}, y);
+    launch_joining("batch_norm.join_moments", join_moments_kernel<Real>, x.stream(), chunks, chunks,
+                   sums, statistics);
+    normalize<T>("batch_norm.forward_train", in, params,
+                 {in.gamma.data<Real>(), in.beta.data<Real>(), mean.data<Real>(),
+                  inv_std.data<Real>(), nullptr, Real(0)},
+                 y);
   });
 }
 
-void run_forward_eval(const Tensor& x, const Tensor& gamma, const Tensor& beta,
-                      const Tensor& running_mean, const Tensor& running_var,
-                      const BatchNormParams& params, const Tensor& y) {
-  for_real("batch_norm", x.dtype(), [&]<typename Real>() {
-    normalize<Real>("batch_norm.forward_eval", x, gamma, beta, running_mean,
-                    {nullptr, running_var.data<Real>(), static_cast<Real>(params.eps)}, y);
+void run_forward_eval(const BatchNormInputs& in, const BatchNormParams& params, const Tensor& y) {
+  for_floating("batch_norm", in.x.dtype(), [&]<typename T>() {
+    using Real = Compute<T>;
+    normalize<T>("batch_norm.forward_eval", in, params,
+                 {in.gamma.data<Real>(), in.beta.data<Real>(), in.running_mean.data<Real>(),
+                  nullptr, in.running_var.data<Real>(), static_cast<Real>(params.eps)},
+                 y);
   });
 }
 
-// dgamma and dbeta to where they are wanted, and to the totals in `scratch`.
-template <typename Real>
-void sum_gradients(const Tensor& dy, const Tensor& x, const Tensor& mean,
-                   const InverseStd<Real>& inverse_std, const Tensor& scratch,
-                   const BatchNormGradients& to) {
-  const std::int64_t c = channels(x);
-  const auto partials = partials_in<Real>(scratch, x);
-  for_pack_width(c, {dy, x, scratch}, [&]<int kWidth>() {
-    launch_parts("batch_norm.chunk_gradients", chunk_gradients_kernel<Real, kWidth>, x,
-                 chunks_of(x), c / kWidth, dy.data<Real>(), x.data<Real>(), mean.data<Real>(),
-                 chunks_of(x), partials);
+template <typename T>
+void run_backward(const char* name, const Tensor& dy, const BatchNormSaved& saved,
+                  const Channels<Compute<T>>& channels, const BatchNormParams& params,
+                  const Tensor& scratch, const BatchNormGradients& to) {
+  using Real = Compute<T>;
+  const Tensor& x = saved.x;
+  const ColumnChunks chunks = chunks_of(x);
+  const auto sums = column_sums_in<Real>(scratch, chunks);
+  const Tensor y = params.relu && saved.residual ? saved.y : Tensor();
+  const PassedGradient<T> gradients{dy.data<T>(), x.data<T>(), data_or_null<T>(y), params.relu,
+                                    chunks.c};
+  if (params.training || to.dgamma.defined() || to.dbeta.defined() || to.dresidual.defined()) {
+    using Pairs = AffinePairs<T>;
+    const Pairs pairs{gradients, channels, data_or_null<T>(to.dresidual),
+                      to.dresidual_write == Write::accumulate};
+    for_pack_width(chunks.c, {dy, x, y, to.dresidual, scratch}, [&]<int kWidth>() {
+      launch_column_parts<kWidth>("batch_norm.sums", column_pairs_kernel<Pairs, Real, kWidth>,
+                                  x.stream(), chunks, pairs, chunks, sums);
+    });
+    const KeepAndDeliver<Real> finish{
+        sums,
+        {data_or_null<Real>(to.dbeta), data_or_null<Real>(to.dgamma),
+         to.dbeta_write == Write::accumulate, to.dgamma_write == Write::accumulate}};
+    launch_joining("batch_norm.join_sums", join_column_pairs_kernel<Real, KeepAndDeliver<Real>>,
+                   x.stream(), chunks, sums, finish);
+  }
+  if (!to.dx.defined() || chunks.rows == 0) return;
+  for_pack_width(chunks.c, {dy, x, y, to.dx}, [&]<int kWidth>() {
+    launch_column_parts<kWidth>(name, input_gradient_kernel<T, kWidth>, x.stream(), chunks,
+                                gradients, channels, chunks, params.training, sums, to.dx.data<T>(),
+                                to.dx_write == Write::accumulate);
   });
-  const AffineGradients<Real> affine{data_or_null<Real>(to.dgamma), data_or_null<Real>(to.dbeta),
-                                     to.dgamma_write == Write::accumulate,
-                                     to.dbeta_write == Write::accumulate};
-  launch_joint("batch_norm.join_gradients", join_gradients_kernel<Real>, x, c, partials,
-               inverse_std, affine);
 }
 
-void run_backward_train(const Tensor& dy, const Tensor& x, const Tensor& gamma, const Tensor& mean,
-                        const Tensor& inv_std, const Tensor& scratch,
+void run_backward_train(const Tensor& dy, const BatchNormSaved& saved,
+                        const BatchNormParams& params, const Tensor& scratch,
                         const BatchNormGradients& to) {
-  const std::int64_t c = channels(x);
-  for_real("batch_norm", x.dtype(), [&]<typename Real>() {
-    sum_gradients<Real>(dy, x, mean, {inv_std.data<Real>(), nullptr, Real(0)}, scratch, to);
-    if (!to.dx.defined()) return;
-    for_pack_width(c, {dy, x, to.dx}, [&]<int kWidth>() {
-      launch_parts("batch_norm.backward_train", backward_train_kernel<Real, kWidth>, x,
-                   chunks_of(x), c / kWidth, dy.data<Real>(), x.data<Real>(), gamma.data<Real>(),
-                   mean.data<Real>(), inv_std.data<Real>(), chunks_of(x),
-                   partials_in<Real>(scratch, x), to.dx.data<Real>(),
-                   to.dx_write == Write::accumulate);
-    });
+  for_floating("batch_norm", dy.dtype(), [&]<typename T>() {
+    using Real = Compute<T>;
+    run_backward<T>("batch_norm.backward_train", dy, saved,
+                    {saved.gamma.data<Real>(), saved.beta.data<Real>(), saved.mean.data<Real>(),
+                     saved.spread.data<Real>(), nullptr, Real(0)},
+                    params, scratch, to);
   });
 }
 
-void run_backward_eval(const Tensor& dy, const Tensor& x, const Tensor& gamma,
-                       const Tensor& running_mean, const Tensor& running_var,
-                       const BatchNormParams& params, const Tensor& scratch,
-                       const BatchNormGradients& to) {
-  const std::int64_t c = channels(x);
-  for_real("batch_norm", x.dtype(), [&]<typename Real>() {
-    const InverseStd<Real> inverse_std{nullptr, running_var.data<Real>(),
-                                       static_cast<Real>(params.eps)};
-    if (to.dgamma.defined() || to.dbeta.defined()) {
-      sum_gradients<Real>(dy, x, running_mean, inverse_std, scratch, to);
-    }
-    if (!to.dx.defined()) return;
-    for_pack_width(c, {dy, to.dx}, [&]<int kWidth>() {
-      launch_parts("batch_norm.backward_eval", backward_eval_kernel<Real, kWidth>, x, chunks_of(x),
-                   c / kWidth, dy.data<Real>(), gamma.data<Real>(), inverse_std, chunks_of(x), c,
-                   to.dx.data<Real>(), to.dx_write == Write::accumulate);
-    });
+void run_backward_eval(const Tensor& dy, const BatchNormSaved& saved, const BatchNormParams& params,
+                       const Tensor& scratch, const BatchNormGradients& to) {
+  for_floating("batch_norm", dy.dtype(), [&]<typename T>() {
+    using Real = Compute<T>;
+    run_backward<T>("batch_norm.backward_eval", dy, saved,
+                    {saved.gamma.data<Real>(), saved.beta.data<Real>(), saved.mean.data<Real>(),
+                     nullptr, saved.spread.data<Real>(), static_cast<Real>(params.eps)},
+                    params, scratch, to);
   });
 }
 
@@ -418,7 +376,7 @@ void run_backward_eval(const Tensor& dy, const Tensor& x, const Tensor& gamma,
 
 template <typename Target>
 BatchNormOp BatchNormOp::hand() {
-  return {.dtypes = kReal,
+  return {.dtypes = kFloating,
           .forward_train = run_forward_train,
           .forward_eval = run_forward_eval,
           .backward_train = run_backward_train,

@@ -1,5 +1,6 @@
 // batch_norm in plain loops: the definition of right.
 #include <cmath>
+#include <limits>
 
 #include "kernels/batch_norm/batch_norm.h"
 
@@ -24,18 +25,20 @@ void deliver(Real gradient, Write write, Real& to) {
 }
 
 template <typename Real>
-void normalize(const Tensor& x, const Tensor& gamma, const Tensor& beta, std::int64_t channel,
+void normalize(const BatchNormInputs& in, const BatchNormParams& params, std::int64_t channel,
                Real mean, Real inv_std, const Tensor& y) {
-  for (std::int64_t i = channel; i < x.elements(); i += channels(x)) {
-    y.data<Real>()[i] = gamma.data<Real>()[channel] * (x.data<Real>()[i] - mean) * inv_std +
-                        beta.data<Real>()[channel];
+  for (std::int64_t i = channel; i < in.x.elements(); i += channels(in.x)) {
+    Real value = in.gamma.data<Real>()[channel] * (in.x.data<Real>()[i] - mean) * inv_std +
+                 in.beta.data<Real>()[channel];
+    if (in.residual.defined()) value += in.residual.data<Real>()[i];
+    if (params.relu && value < 0) value = 0;
+    y.data<Real>()[i] = value;
   }
 }
 
-void run_forward_train(const Tensor& x, const Tensor& gamma, const Tensor& beta,
-                       const BatchNormParams& params, const Tensor& running_mean,
-                       const Tensor& running_var, const Tensor&, const Tensor& y,
-                       const Tensor& mean, const Tensor& inv_std) {
+void run_forward_train(const BatchNormInputs& in, const BatchNormParams& params, const Tensor&,
+                       const Tensor& y, const Tensor& mean, const Tensor& inv_std) {
+  const Tensor& x = in.x;
   for_real("batch_norm", x.dtype(), [&]<typename Real>() {
     const Real* values = x.data<Real>();
     const std::int64_t m = values_per_channel(x);
@@ -45,6 +48,7 @@ void run_forward_train(const Tensor& x, const Tensor& gamma, const Tensor& beta,
       if (m > 0) {
         average = sum_over<Real>(x, channel, [&](std::int64_t i) { return values[i]; }) /
                   static_cast<Real>(m);
+        if (!std::isfinite(average)) average = std::numeric_limits<Real>::quiet_NaN();
         squares = sum_over<Real>(x, channel, [&](std::int64_t i) {
           return (values[i] - average) * (values[i] - average);
         });
@@ -52,10 +56,10 @@ void run_forward_train(const Tensor& x, const Tensor& gamma, const Tensor& beta,
       const Real var = m > 0 ? squares / static_cast<Real>(m) : 0;
       mean.data<Real>()[channel] = average;
       inv_std.data<Real>()[channel] = 1 / std::sqrt(var + static_cast<Real>(params.eps));
-      normalize(x, gamma, beta, channel, average, inv_std.data<Real>()[channel], y);
+      normalize(in, params, channel, average, inv_std.data<Real>()[channel], y);
       if (m < 2) continue;
-      Real& running_average = running_mean.data<Real>()[channel];
-      Real& running_variance = running_var.data<Real>()[channel];
+      Real& running_average = in.running_mean.data<Real>()[channel];
+      Real& running_variance = in.running_var.data<Real>()[channel];
       running_average = (1 - momentum) * running_average + momentum * average;
       running_variance =
           (1 - momentum) * running_variance + momentum * squares / static_cast<Real>(m - 1);
@@ -63,56 +67,59 @@ void run_forward_train(const Tensor& x, const Tensor& gamma, const Tensor& beta,
   });
 }
 
-void run_forward_eval(const Tensor& x, const Tensor& gamma, const Tensor& beta,
-                      const Tensor& running_mean, const Tensor& running_var,
-                      const BatchNormParams& params, const Tensor& y) {
-  for_real("batch_norm", x.dtype(), [&]<typename Real>() {
-    for (std::int64_t channel = 0; channel < channels(x); ++channel) {
-      const Real var = running_var.data<Real>()[channel];
-      normalize(x, gamma, beta, channel, running_mean.data<Real>()[channel],
+void run_forward_eval(const BatchNormInputs& in, const BatchNormParams& params, const Tensor& y) {
+  for_real("batch_norm", in.x.dtype(), [&]<typename Real>() {
+    for (std::int64_t channel = 0; channel < channels(in.x); ++channel) {
+      const Real var = in.running_var.data<Real>()[channel];
+      normalize(in, params, channel, in.running_mean.data<Real>()[channel],
                 1 / std::sqrt(var + static_cast<Real>(params.eps)), y);
     }
   });
 }
 
-// `share` is what part of a channel's sums every dx gives back: 1 / m while training, else 0.
 template <typename Real>
-void backward_channel(const Tensor& dy, const Tensor& x, const Tensor& gamma, std::int64_t channel,
-                      Real mean, Real inv_std, Real share, const BatchNormGradients& to) {
-  const Real* gradient = dy.data<Real>();
+void backward_channel(const Tensor& dy, const BatchNormSaved& saved, std::int64_t channel,
+                      Real inv_std, bool training, const BatchNormGradients& to) {
+  const Tensor& x = saved.x;
+  const Real mean = saved.mean.data<Real>()[channel];
+  const auto gradient = [&](std::int64_t i) {
+    return saved.y.defined() && !(saved.y.data<Real>()[i] > 0) ? 0 : dy.data<Real>()[i];
+  };
   const auto normal = [&](std::int64_t i) { return (x.data<Real>()[i] - mean) * inv_std; };
-  const Real dbeta = sum_over<Real>(x, channel, [&](std::int64_t i) { return gradient[i]; });
+  const Real dbeta = sum_over<Real>(x, channel, gradient);
   const Real dgamma =
-      sum_over<Real>(x, channel, [&](std::int64_t i) { return gradient[i] * normal(i); });
+      sum_over<Real>(x, channel, [&](std::int64_t i) { return gradient(i) * normal(i); });
   if (to.dgamma.defined()) deliver(dgamma, to.dgamma_write, to.dgamma.data<Real>()[channel]);
   if (to.dbeta.defined()) deliver(dbeta, to.dbeta_write, to.dbeta.data<Real>()[channel]);
-  if (!to.dx.defined()) return;
+  const Real m = static_cast<Real>(values_per_channel(x));
   for (std::int64_t i = channel; i < x.elements(); i += channels(x)) {
-    const Real dx = gamma.data<Real>()[channel] * inv_std *
-                    (gradient[i] - share * dbeta - share * dgamma * normal(i));
+    if (to.dresidual.defined()) {
+      deliver(gradient(i), to.dresidual_write, to.dresidual.data<Real>()[i]);
+    }
+    if (!to.dx.defined()) continue;
+    Real dx = gradient(i);
+    if (training) dx -= dbeta / m + dgamma / m * normal(i);
+    dx *= saved.gamma.data<Real>()[channel] * inv_std;
     deliver(dx, to.dx_write, to.dx.data<Real>()[i]);
   }
 }
 
-void run_backward_train(const Tensor& dy, const Tensor& x, const Tensor& gamma, const Tensor& mean,
-                        const Tensor& inv_std, const Tensor&, const BatchNormGradients& to) {
-  for_real("batch_norm", x.dtype(), [&]<typename Real>() {
-    for (std::int64_t channel = 0; channel < channels(x); ++channel) {
-      backward_channel<Real>(dy, x, gamma, channel, mean.data<Real>()[channel],
-                             inv_std.data<Real>()[channel],
-                             1 / static_cast<Real>(values_per_channel(x)), to);
+void run_backward_train(const Tensor& dy, const BatchNormSaved& saved, const BatchNormParams&,
+                        const Tensor&, const BatchNormGradients& to) {
+  for_real("batch_norm", dy.dtype(), [&]<typename Real>() {
+    for (std::int64_t channel = 0; channel < channels(saved.x); ++channel) {
+      backward_channel<Real>(dy, saved, channel, saved.spread.data<Real>()[channel], true, to);
     }
   });
 }
 
-void run_backward_eval(const Tensor& dy, const Tensor& x, const Tensor& gamma,
-                       const Tensor& running_mean, const Tensor& running_var,
-                       const BatchNormParams& params, const Tensor&, const BatchNormGradients& to) {
-  for_real("batch_norm", x.dtype(), [&]<typename Real>() {
-    for (std::int64_t channel = 0; channel < channels(x); ++channel) {
-      const Real var = running_var.data<Real>()[channel];
-      backward_channel<Real>(dy, x, gamma, channel, running_mean.data<Real>()[channel],
-                             1 / std::sqrt(var + static_cast<Real>(params.eps)), 0, to);
+void run_backward_eval(const Tensor& dy, const BatchNormSaved& saved, const BatchNormParams& params,
+                       const Tensor&, const BatchNormGradients& to) {
+  for_real("batch_norm", dy.dtype(), [&]<typename Real>() {
+    for (std::int64_t channel = 0; channel < channels(saved.x); ++channel) {
+      const Real var = saved.spread.data<Real>()[channel];
+      backward_channel<Real>(dy, saved, channel, 1 / std::sqrt(var + static_cast<Real>(params.eps)),
+                             false, to);
     }
   });
 }

@@ -52,6 +52,27 @@ __device__ __forceinline__ void store_pack(Pack<T, kWidth> pack, T* to, bool acc
   store_pack(pack, to);
 }
 
+// A pack of T as numbers to compute with, and back.
+template <int kWidth, typename T>
+__device__ __forceinline__ Pack<Compute<T>, kWidth> load_wide(const T* from) {
+  const auto narrow = load_pack<kWidth>(from);
+  Pack<Compute<T>, kWidth> wide;
+  for (int j = 0; j < kWidth; ++j) wide.at[j] = static_cast<Compute<T>>(narrow.at[j]);
+  return wide;
+}
+
+template <int kWidth, typename T>
+__device__ __forceinline__ void store_rounded(Pack<Compute<T>, kWidth> wide, T* to,
+                                              bool accumulate = false) {
+  if (accumulate) {
+    const auto before = load_wide<kWidth>(to);
+    for (int j = 0; j < kWidth; ++j) wide.at[j] += before.at[j];
+  }
+  Pack<T, kWidth> narrow;
+  for (int j = 0; j < kWidth; ++j) narrow.at[j] = T(wide.at[j]);
+  store_pack(narrow, to);
+}
+
 // Calls f.template operator()<kWidth>() with the widest pack, up to 8, that divides `c` channels
 // and suits the address of every tensor. Undefined tensors do not count.
 template <typename F>

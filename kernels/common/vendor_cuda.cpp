@@ -52,7 +52,9 @@ TensorDescriptor describe(DType dtype, int n, int h, int w, int c) {
   cudnnTensorDescriptor_t descriptor = nullptr;
   check(cudnnCreateTensorDescriptor(&descriptor), "cudnnCreateTensorDescriptor");
   TensorDescriptor owned(descriptor);
-  const cudnnDataType_t type = dtype == DType::f64 ? CUDNN_DATA_DOUBLE : CUDNN_DATA_FLOAT;
+  const cudnnDataType_t type = dtype == DType::f64    ? CUDNN_DATA_DOUBLE
+                               : dtype == DType::bf16 ? CUDNN_DATA_BFLOAT16
+                                                      : CUDNN_DATA_FLOAT;
   check(cudnnSetTensor4dDescriptor(descriptor, CUDNN_TENSOR_NHWC, type, n, c, h, w),
         "cudnnSetTensor4dDescriptor");
   return owned;

@@ -29,14 +29,14 @@ using TensorDescriptor =
     std::unique_ptr<cudnnTensorDescriptor_t,
                     Destroyer<cudnnTensorDescriptor_t, cudnnDestroyTensorDescriptor>>;
 
-// (n, h, w, c) f32 or f64 as cuDNN sees it; a tensor of another rank is described as one row of
-// elements.
+// (n, h, w, c) f32, f64 or bf16 as cuDNN sees it; a tensor of another rank is described as one row
+// of elements.
 TensorDescriptor describe(const Tensor& tensor);
 // The same from sizes, for what is not a tensor of ours (a per-channel vector as (1, 1, 1, c)).
 TensorDescriptor describe(DType dtype, int n, int h, int w, int c);
 
 // cuDNN's and cuBLASLt's blend `result = alpha * computed + beta * result` that a Write means. The
-// pointers cuDNN wants are to float for f32 tensors, to double for f64.
+// pointers cuDNN wants are to double for f64 tensors, to float for the others.
 class Blend {
  public:
   Blend(DType dtype, Write write);

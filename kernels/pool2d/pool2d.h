@@ -18,7 +18,7 @@ struct Pool2dParams {
 
 // y[n,p,q,c] = max over r, s in [0, window) of x[n, p*stride+r-pad, q*stride+s-pad, c], pixels of
 // the padding left out. NaN wins over every number.
-//   x        (n, h, w, c) f32 or f64
+//   x        (n, h, w, c) f32, f64 or bf16
 //   returns  (n, p, q, c), p = (h + 2 pad - window) / stride + 1, rounded down
 //   gradient dy goes to the pixel that won; of equal ones (or of several NaN) to the first, row by
 //            row
@@ -33,7 +33,7 @@ Tensor max_pool2d(const Tensor& x, const Pool2dParams& params = {});
 Tensor avg_pool2d(const Tensor& x, const Pool2dParams& params = {});
 
 // y[n,c] = the mean of x[n,:,:,c].
-//   x        (n, h, w, c) f32 or f64, with h, w >= 1
+//   x        (n, h, w, c) f32, f64 or bf16, with h, w >= 1
 //   returns  (n, c)
 //   gradient dx[n,h,w,c] = dy[n,c] / (h w)
 //   throws   Error when x is not of rank 4 or has no pixels
@@ -62,6 +62,7 @@ struct Pool2dOp {
   template <typename Target>
   static Pool2dOp vendor();
   static std::vector<Case> cases();
+  static CaseSpace space();
 };
 
 }  // namespace cucina

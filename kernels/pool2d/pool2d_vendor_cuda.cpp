@@ -83,7 +83,7 @@ void run_global_average_backward(const Tensor& dy, Write write, const Tensor& dx
 
 template <typename Target>
 Pool2dOp Pool2dOp::vendor() {
-  return {.dtypes = kReal,
+  return {.dtypes = kFloating,
           // cuDNN's pooling keeps no index: its backward compares x with y anew, so our contract,
           // which saves one byte per window instead of both, has no use for it.
           .max_forward = nullptr,

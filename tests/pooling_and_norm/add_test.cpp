@@ -4,10 +4,12 @@
 #include <gtest/gtest.h>
 
 #include "core/autograd.h"
-#include "tests/pooling_and_norm/expect_error.h"
+#include "tests/error_of.h"
 
 namespace cucina {
 namespace {
+
+using testing::error_of;
 
 TEST(Add, AddsAndPassesTheGradientToBoth) {
   Tensor a = Tensor::from<float>({1, 2, 3}, {3}).set_requires_grad(true);
@@ -27,16 +29,14 @@ TEST(Add, ATensorAddedToItselfGetsTheGradientTwice) {
 
 TEST(Add, RefusesOperandsThatDiffer) {
   const Tensor a = Tensor::zeros({2, 3});
-  expect_error(
-      [&] {
-        add(a, Tensor::zeros({3, 2}));
-      },
-      "add: a is (2, 3) but b is (3, 2); shapes must be equal, nothing is broadcast");
-  expect_error(
-      [&] {
-        add(a, Tensor::zeros({2, 3}, DType::f64));
-      },
-      "add: a is f32 (2, 3) on cpu but b is f64 (2, 3) on cpu");
+  EXPECT_EQ(error_of([&] {
+              add(a, Tensor::zeros({3, 2}));
+            }),
+            "add: a is (2, 3) but b is (3, 2); shapes must be equal, nothing is broadcast");
+  EXPECT_EQ(error_of([&] {
+              add(a, Tensor::zeros({2, 3}, DType::f64));
+            }),
+            "add: a is f32 (2, 3) on cpu but b is f64 (2, 3) on cpu; dtype and device must agree");
 }
 
 }  // namespace

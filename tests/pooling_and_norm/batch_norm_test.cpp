@@ -7,10 +7,14 @@
 #include <limits>
 
 #include "core/autograd.h"
-#include "tests/pooling_and_norm/expect_error.h"
+#include "kernels/add/add.h"
+#include "kernels/relu/relu.h"
+#include "tests/error_of.h"
 
 namespace cucina {
 namespace {
+
+using testing::error_of;
 
 // gamma, beta and running statistics as a new layer has them.
 struct Layer {
@@ -73,19 +77,27 @@ TEST_P(BatchNormOnBackend, EvaluationsGradientUsesTheStatisticsOfItsForward) {
 }
 
 TEST_P(BatchNormOnBackend, AMeanFarLargerThanTheDeviationCostsNoDigits) {
-  // Values 4096 + {-1, 0, 1, ...} / 64 are exact in f32; E[x^2] - mean^2 would be 0 or negative.
-  constexpr int kRows = 3000;
+  // E[x^2] - mean^2 would be a difference of numbers near 1e8, whose f32 neighbours are 8 apart.
+  constexpr int kRows = 30000;
   std::vector<float> values(kRows);
-  for (int i = 0; i < kRows; ++i) {
-    values[static_cast<std::size_t>(i)] = 4096 + static_cast<float>(i % 3 - 1) / 64;
+  std::uint32_t state = 1;
+  for (float& value : values) {
+    state = state * 1664525u + 1013904223u;
+    // uniform within +-sqrt(3) 1e-2: standard deviation 1e-2
+    value = 1e4f + 1.7320508e-2f * (static_cast<float>(state >> 8) / (1 << 23) - 1);
   }
-  const Layer layer(1);
+  double mean = 0, var = 0;
+  for (const float value : values) mean += value / double{kRows};
+  for (const float value : values) var += (value - mean) * (value - mean) / double{kRows};
+  Layer layer(1);
   const std::vector<float> y =
-      layer(Tensor::from(values, {kRows, 1}), {.eps = 0}).to_vector<float>();
-  // A sum of 3000 such values rounds the mean by some 1e-3 of them, which is part of the deviation
-  // here: of the result two digits are right, not seven.
-  for (std::size_t i = 0; i < 3; ++i) {
-    EXPECT_NEAR(y[i], (static_cast<double>(i) - 1) * std::sqrt(1.5), 0.15) << i;
+      layer(Tensor::from(values, {kRows, 1}), {.momentum = 1, .eps = 0}).to_vector<float>();
+  EXPECT_NEAR(layer.running_var.item() * (kRows - 1) / kRows, var, 2e-3 * var);
+  // The neighbours of 1e4 among f32 are 1e-3 apart: a mean rounded to one of them is off by up to
+  // 5 % of the deviation, and one rounding more may double that.
+  EXPECT_NEAR(layer.running_mean.item(), mean, 1e-3);
+  for (std::size_t i = 0; i < 100; ++i) {
+    EXPECT_NEAR(y[i], (values[i] - mean) / std::sqrt(var), 0.11) << i;
   }
 }
 
@@ -120,49 +132,155 @@ TEST_P(BatchNormOnBackend, GradientsOfFrozenParametersAreNotComputed) {
   EXPECT_FALSE(layer.gamma.grad().defined());
 }
 
+struct Results {
+  std::vector<float> y, dx, dgamma, dbeta, dresidual, running_var;
+};
+
+// y, the gradients of a weighted sum of it, and the running variance; `apply` adds the residual.
+template <typename Apply>
+Results results(Apply apply) {
+  Layer layer(3);
+  layer.gamma.copy_from(Tensor::from<float>({1, -2, 0.5}, {3}));
+  layer.beta.copy_from(Tensor::from<float>({0.1f, -0.2f, 0.3f}, {3}));
+  layer.gamma.set_requires_grad(true);
+  layer.beta.set_requires_grad(true);
+  std::vector<float> values, more, weights;
+  for (int i = 0; i < 30; ++i) {
+    values.push_back(static_cast<float>(i * 7 % 30) / 10);
+    more.push_back(static_cast<float>(i * 11 % 30) / 15 - 1);
+    weights.push_back(static_cast<float>(i * 13 % 30) / 15 - 1);
+  }
+  Tensor x = Tensor::from(values, {10, 3}).set_requires_grad(true);
+  Tensor residual = Tensor::from(more, {10, 3}).set_requires_grad(true);
+  const Tensor y = apply(layer, x, residual);
+  backward(y, {}, Tensor::from(weights, {10, 3}));
+  const auto gradient = [](const Tensor& of) {
+    return of.grad().defined() ? of.grad().to_vector<float>() : std::vector<float>();
+  };
+  return {y.to_vector<float>(), gradient(x),        gradient(layer.gamma),
+          gradient(layer.beta), gradient(residual), layer.running_var.to_vector<float>()};
+}
+
+void expect_alike(const Results& a, const Results& b) {
+  const auto expect_near = [](const char* what, const std::vector<float>& got,
+                              const std::vector<float>& wanted) {
+    ASSERT_EQ(got.size(), wanted.size()) << what;
+    for (std::size_t i = 0; i < got.size(); ++i) {
+      EXPECT_NEAR(got[i], wanted[i], 1e-5) << what << ' ' << i;
+    }
+  };
+  expect_near("y", a.y, b.y);
+  expect_near("dx", a.dx, b.dx);
+  expect_near("dgamma", a.dgamma, b.dgamma);
+  expect_near("dbeta", a.dbeta, b.dbeta);
+  expect_near("dresidual", a.dresidual, b.dresidual);
+  expect_near("running_var", a.running_var, b.running_var);
+}
+
+TEST_P(BatchNormOnBackend, FusedReluIsReluOfTheResult) {
+  for (const bool training : {true, false}) {
+    expect_alike(results([&](const Layer& layer, const Tensor& x, const Tensor&) {
+                   return layer(x, {.training = training, .relu = true});
+                 }),
+                 results([&](const Layer& layer, const Tensor& x, const Tensor&) {
+                   return relu(layer(x, {.training = training}));
+                 }));
+  }
+}
+
+TEST_P(BatchNormOnBackend, AFusedResidualIsAddedToTheResultBeforeRelu) {
+  for (const bool training : {true, false}) {
+    for (const bool rectify : {true, false}) {
+      expect_alike(results([&](const Layer& layer, const Tensor& x, const Tensor& residual) {
+                     return batch_norm(x, layer.gamma, layer.beta, layer.running_mean,
+                                       layer.running_var, {.training = training, .relu = rectify},
+                                       residual);
+                   }),
+                   results([&](const Layer& layer, const Tensor& x, const Tensor& residual) {
+                     const Tensor sum = add(layer(x, {.training = training}), residual);
+                     return rectify ? relu(sum) : sum;
+                   }));
+    }
+  }
+}
+
+TEST_P(BatchNormOnBackend, FusedReluLetsNanThrough) {
+  const Layer layer(1);
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const Tensor x = Tensor::from<float>({1, nan, 3}, {3, 1});
+  for (const float value : layer(x, {.relu = true}).to_vector<float>()) {
+    EXPECT_TRUE(std::isnan(value));
+  }
+  const Tensor y = batch_norm(x, layer.gamma, layer.beta, Tensor::zeros({1}), Tensor::full({1}, 1),
+                              {.training = false, .relu = true}, Tensor::zeros({3, 1}));
+  EXPECT_TRUE(std::isnan(y.to_vector<float>()[1]));
+  EXPECT_EQ(y.to_vector<float>()[0], y.to_vector<float>()[0]);
+}
+
+TEST(BatchNorm, StatisticsBesideBf16AreF32) {
+  const Layer layer(2);
+  const Tensor x = Tensor::from<float>({1, 256, 3, 257, 5, 258}, {3, 2}).to(DType::bf16);
+  const Tensor y = layer(x);
+  EXPECT_EQ(y.dtype(), DType::bf16);
+  EXPECT_NEAR(y.to_vector<float>()[0], -std::sqrt(1.5), 1e-2);
+  // 257 is no bf16: it was rounded to 256 before. The mean of 256, 256, 258 is none either.
+  EXPECT_FLOAT_EQ(layer.running_mean.to_vector<float>()[1], 0.1f * (256 + 2 / 3.f));
+}
+
 TEST(BatchNorm, RefusesShapesThatDisagree) {
   const Layer layer(3);
-  expect_error(
-      [&] {
-        layer(Tensor::zeros({4, 5, 3}));
-      },
-      "batch_norm: x is (4, 5, 3) but must be (n, h, w, c) or (n, c)");
-  expect_error(
-      [&] {
-        layer(Tensor::zeros({4, 0}));
-      },
-      "batch_norm: x is (4, 0): it has no channels");
-  expect_error(
-      [&] {
-        layer(Tensor::zeros({4, 5}));
-      },
-      "batch_norm: gamma is (3) but x (4, 5) has 5 channels; it must be (5)");
+  EXPECT_EQ(error_of([&] {
+              layer(Tensor::zeros({4, 5, 3}));
+            }),
+            "batch_norm: x is (4, 5, 3) but must be (n, h, w, c) or (n, c)");
+  EXPECT_EQ(error_of([&] {
+              layer(Tensor::zeros({4, 0}));
+            }),
+            "batch_norm: x is (4, 0): it has no channels");
+  EXPECT_EQ(error_of([&] {
+              layer(Tensor::zeros({4, 5}));
+            }),
+            "batch_norm: gamma is (3) but x (4, 5) has 5 channels; it must be (5)");
   const Tensor x = Tensor::zeros({4, 3}), three = Tensor::zeros({3}), two = Tensor::zeros({2});
-  expect_error([&] { batch_norm(x, three, two, three, three); }, "batch_norm: beta is (2)");
-  expect_error([&] { batch_norm(x, three, three, two, three); }, "batch_norm: running_mean is (2)");
-  expect_error([&] { batch_norm(x, three, three, three, two); }, "batch_norm: running_var is (2)");
-  expect_error(
-      [&] {
-        layer(Tensor::zeros({4, 3}, DType::f64));
-      },
-      "batch_norm: gamma is f32 (3) on cpu but x is f64 (4, 3) on cpu");
+  EXPECT_EQ(error_of([&] { batch_norm(x, three, two, three, three); }),
+            "batch_norm: beta is (2) but x (4, 3) has 3 channels; it must be (3)");
+  EXPECT_EQ(error_of([&] { batch_norm(x, three, three, two, three); }),
+            "batch_norm: running_mean is (2) but x (4, 3) has 3 channels; it must be (3)");
+  EXPECT_EQ(error_of([&] { batch_norm(x, three, three, three, two); }),
+            "batch_norm: running_var is (2) but x (4, 3) has 3 channels; it must be (3)");
+  EXPECT_EQ(error_of([&] {
+              layer(Tensor::zeros({4, 3}, DType::f64));
+            }),
+            "batch_norm: gamma is f32 (3) on cpu but must be f64 on cpu beside x, which is f64 (4, "
+            "3) on cpu");
 }
 
 TEST(BatchNorm, RefusesParamsOutOfRange) {
   const Layer layer(1);
   const Tensor x = Tensor::zeros({4, 1});
-  expect_error([&] { layer(x, {.momentum = 1.5f}); },
-               "batch_norm: momentum is 1.5 but must be in [0, 1]");
-  expect_error([&] { layer(x, {.eps = -1}); },
-               "batch_norm: eps is -1 but must be finite and not negative");
+  EXPECT_EQ(error_of([&] { layer(x, {.momentum = 1.5f}); }),
+            "batch_norm: momentum is 1.5 but must be in [0, 1]");
+  EXPECT_EQ(error_of([&] { layer(x, {.eps = -1}); }),
+            "batch_norm: eps is -1 but must be finite and not negative");
+}
+
+TEST(BatchNorm, RefusesAResidualUnlikeX) {
+  const Tensor x = Tensor::zeros({4, 3}), three = Tensor::zeros({3});
+  EXPECT_EQ(error_of([&] {
+              batch_norm(x, three, three, three, three, {}, Tensor::zeros({3, 4}));
+            }),
+            "batch_norm: residual is (3, 4) but x is (4, 3); shapes must be equal");
+  EXPECT_EQ(error_of([&] { batch_norm(x, three, three, three, three, {}, x.to(DType::bf16)); }),
+            "batch_norm: residual is bf16 (4, 3) on cpu but x is f32 (4, 3) on cpu; dtype and "
+            "device must agree");
 }
 
 TEST(BatchNorm, RefusesToTrainOnOneValuePerChannel) {
   const Layer layer(3);
   const Tensor x = Tensor::zeros({1, 1, 1, 3});
-  expect_error([&] { layer(x); },
-               "batch_norm: one value per channel (n*h*w = 1) has no variance; train with a batch "
-               "of 2 or more, or evaluate with training = false (x is (1, 1, 1, 3))");
+  EXPECT_EQ(error_of([&] { layer(x); }),
+            "batch_norm: one value per channel (n*h*w = 1) has no variance; train with a batch "
+            "of 2 or more, or evaluate with training = false (x is (1, 1, 1, 3))");
   EXPECT_NO_THROW(layer(x, {.training = false}));
 }
 

@@ -7,10 +7,12 @@
 #include <limits>
 
 #include "core/autograd.h"
-#include "tests/pooling_and_norm/expect_error.h"
+#include "tests/error_of.h"
 
 namespace cucina {
 namespace {
+
+using testing::error_of;
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInf = std::numeric_limits<float>::infinity();
@@ -108,41 +110,40 @@ TEST(Pool2d, ImagesThatStartAnywhereInMemoryArePooled) {
 }
 
 TEST(Pool2d, RefusesWhatIsNotAnImage) {
-  expect_error(
-      [] {
-        max_pool2d(Tensor::zeros({4, 4}));
-      },
-      "max_pool2d: x is (4, 4) but must be (n, h, w, c)");
-  expect_error(
-      [] {
-        avg_pool2d(Tensor::zeros({1, 0, 4, 2}));
-      },
-      "avg_pool2d: x is (1, 0, 4, 2): an image of 0 x 4 pixels has none to pool");
-  expect_error(
-      [] {
-        global_avg_pool(Tensor::zeros({4, 4, 4}));
-      },
-      "global_avg_pool: x is (4, 4, 4) but must be (n, h, w, c)");
-  expect_error(
-      [] {
-        global_avg_pool(Tensor::zeros({1, 4, 0, 2}));
-      },
-      "global_avg_pool: x is (1, 4, 0, 2): an image of 4 x 0 pixels has none to pool");
+  EXPECT_EQ(error_of([] {
+              max_pool2d(Tensor::zeros({4, 4}));
+            }),
+            "max_pool2d: x is (4, 4) but must be (n, h, w, c)");
+  EXPECT_EQ(error_of([] {
+              avg_pool2d(Tensor::zeros({1, 0, 4, 2}));
+            }),
+            "avg_pool2d: x is (1, 0, 4, 2): an image of 0 x 4 pixels has none to pool");
+  EXPECT_EQ(error_of([] {
+              global_avg_pool(Tensor::zeros({4, 4, 4}));
+            }),
+            "global_avg_pool: x is (4, 4, 4) but must be (n, h, w, c)");
+  EXPECT_EQ(error_of([] {
+              global_avg_pool(Tensor::zeros({1, 4, 0, 2}));
+            }),
+            "global_avg_pool: x is (1, 4, 0, 2): an image of 4 x 0 pixels has none to pool");
 }
 
 TEST(Pool2d, RefusesWindowsThatDoNotFit) {
   const Tensor x = Tensor::zeros({1, 4, 6, 1});
-  expect_error([&] { max_pool2d(x, {.window = 0}); },
-               "max_pool2d: window is 0 but must be 1 to 15");
-  expect_error([&] { max_pool2d(x, {.window = 16}); },
-               "max_pool2d: window is 16 but must be 1 to 15");
-  expect_error([&] { avg_pool2d(x, {.stride = 0}); },
-               "avg_pool2d: stride is 0 but must be at least 1");
-  expect_error([&] { avg_pool2d(x, {.pad = -1}); }, "avg_pool2d: pad is -1 but must be 0 to 1");
-  expect_error([&] { avg_pool2d(x, {.window = 3, .pad = 3}); },
-               "avg_pool2d: pad is 3 but must be 0 to 2, less than window");
-  expect_error([&] { max_pool2d(x, {.window = 7, .pad = 1}); },
-               "max_pool2d: window is 7 but x, (1, 4, 6, 1) with pad 1, has 6 pixels along a side");
+  EXPECT_EQ(error_of([&] { max_pool2d(x, {.window = 0}); }),
+            "max_pool2d: window is 0 but must be 1 to 15");
+  EXPECT_EQ(error_of([&] { max_pool2d(x, {.window = 16}); }),
+            "max_pool2d: window is 16 but must be 1 to 15");
+  EXPECT_EQ(error_of([&] { avg_pool2d(x, {.stride = 0}); }),
+            "avg_pool2d: stride is 0 but must be at least 1");
+  EXPECT_EQ(error_of([&] { avg_pool2d(x, {.pad = -1}); }),
+            "avg_pool2d: pad is -1 but must be 0 to 1, less than window, or a window would hold "
+            "padding only");
+  EXPECT_EQ(error_of([&] { avg_pool2d(x, {.window = 3, .pad = 3}); }),
+            "avg_pool2d: pad is 3 but must be 0 to 2, less than window, or a window would hold "
+            "padding only");
+  EXPECT_EQ(error_of([&] { max_pool2d(x, {.window = 7, .pad = 1}); }),
+            "max_pool2d: window is 7 but x, (1, 4, 6, 1) with pad 1, has 6 pixels along a side");
 }
 
 }  // namespace
