@@ -67,8 +67,9 @@ TEST(Models, TheSummaryListsLayersShapesAndTheTotal) {
 }
 
 TEST(Models, WrongSpecsAreSentences) {
-  EXPECT_EQ(error_of([] { make_model("lenet", 28, 28, 1, 10, 1); })
-                .find("model 'lenet' is unknown; choose one of lenet5, bn_cnn, mlp, linear"),
+  EXPECT_EQ(error_of([] {
+              make_model("lenet", 28, 28, 1, 10, 1);
+            }).find("model 'lenet' is unknown; choose one of lenet5, bn_cnn, mlp, linear"),
             0u);
   EXPECT_NE(error_of([] { make_model("lenet5", 3, 28, 1, 10, 1); }).find("3x28x1"),
             std::string::npos);
