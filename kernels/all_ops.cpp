@@ -2,6 +2,7 @@
 #include "kernels/all_ops.h"
 
 #include "kernels/add/add.h"
+#include "kernels/augment/augment.h"
 #include "kernels/batch_norm/batch_norm.h"
 #include "kernels/conv2d/conv2d.h"
 #include "kernels/dropout2d/dropout2d.h"
@@ -14,10 +15,9 @@ namespace cucina {
 
 const std::vector<OpEntry>& all_ops() {
   static const std::vector<OpEntry> ops{
-      op_entry<AddOp>(),    op_entry<BatchNormOp>(),
-      op_entry<Conv2dOp>(), op_entry<Dropout2dOp>(),
-      op_entry<MatmulOp>(), op_entry<Pool2dOp>(),
-      op_entry<ReluOp>(),   op_entry<SoftmaxCrossEntropyOp>(),
+      op_entry<AddOp>(),    op_entry<AugmentOp>(),   op_entry<BatchNormOp>(),
+      op_entry<Conv2dOp>(), op_entry<Dropout2dOp>(), op_entry<MatmulOp>(),
+      op_entry<Pool2dOp>(), op_entry<ReluOp>(),      op_entry<SoftmaxCrossEntropyOp>(),
   };
   return ops;
 }
