@@ -68,16 +68,15 @@ struct Geometry {
   Real cosine, sine;        // over the magnification
 
   __device__ Geometry(const Augmentation& how, const Draws& draws, int h, int w) {
-    using namespace augment_draw;
-    crop_row = how.crop > 0 ? draws.below(augment_draw::crop_row, 2 * how.crop + 1) - how.crop : 0;
+    crop_row = how.crop > 0 ? draws.below(AugmentDraw::crop_row, 2 * how.crop + 1) - how.crop : 0;
     crop_column =
-        how.crop > 0 ? draws.below(augment_draw::crop_column, 2 * how.crop + 1) - how.crop : 0;
-    flip = how.flip > 0 && draws.uniform(augment_draw::flip) < how.flip;
-    cut_row = how.cutout > 0 ? draws.below(cutout_row, h) - how.cutout / 2 : 0;
-    cut_column = how.cutout > 0 ? draws.below(cutout_column, w) - how.cutout / 2 : 0;
+        how.crop > 0 ? draws.below(AugmentDraw::crop_column, 2 * how.crop + 1) - how.crop : 0;
+    flip = how.flip > 0 && draws.uniform(AugmentDraw::flip) < how.flip;
+    cut_row = how.cutout > 0 ? draws.below(AugmentDraw::cutout_row, h) - how.cutout / 2 : 0;
+    cut_column = how.cutout > 0 ? draws.below(AugmentDraw::cutout_column, w) - how.cutout / 2 : 0;
     if constexpr (kTurns) {
-      const double turns = draws.around_0<double>(how.rotate, angle) / 360;
-      const double magnification = 1 + draws.around_0<double>(how.scale, zoom);
+      const double turns = draws.around_0<double>(how.rotate, AugmentDraw::angle) / 360;
+      const double magnification = 1 + draws.around_0<double>(how.scale, AugmentDraw::zoom);
       cosine = static_cast<Real>(math::cos_turns(turns) / magnification);
       sine = static_cast<Real>(math::cos_turns(turns - 0.25) / magnification);
     }
@@ -203,10 +202,9 @@ __global__ void __launch_bounds__(kThreads) gather_kernel(const Job<T> job) {
   Colours<Real> colours;
   if constexpr (kColours) {
     __shared__ BlockSum<kThreads> block_sum;
-    using namespace augment_draw;
-    colours.brightness += draws.around_0<Real>(job.how.brightness, brightness);
-    colours.contrast += draws.around_0<Real>(job.how.contrast, contrast);
-    colours.saturation += draws.around_0<Real>(job.how.saturation, saturation);
+    colours.brightness += draws.around_0<Real>(job.how.brightness, AugmentDraw::brightness);
+    colours.contrast += draws.around_0<Real>(job.how.contrast, AugmentDraw::contrast);
+    colours.saturation += draws.around_0<Real>(job.how.saturation, AugmentDraw::saturation);
     if (job.how.contrast > 0 && exists) {
       colours.mean_gray = static_cast<Real>(mean_gray<kGroup>(block_sum, source));
     }

@@ -39,20 +39,20 @@ void check(const Augmentation& how, std::int64_t h, std::int64_t w, std::int64_t
 
 // The random numbers of an image: number `draw` of image i of the set is word kDraws i + draw of
 // `step`. So they depend on (seed, stream, step, i) alone, not on where in a batch the image is.
-namespace augment_draw {
-enum Draw : unsigned {
-  crop_row,
-  crop_column,
-  flip,
-  angle,
-  zoom,
-  cutout_row,
-  cutout_column,
-  brightness,
-  contrast,
-  saturation
+struct AugmentDraw {
+  enum : unsigned {
+    crop_row,
+    crop_column,
+    flip,
+    angle,
+    zoom,
+    cutout_row,
+    cutout_column,
+    brightness,
+    contrast,
+    saturation
+  };
 };
-}  // namespace augment_draw
 inline constexpr unsigned kAugmentDraws = 12;  // a multiple of 4: whole blocks of Philox
 
 struct AugmentInputs {

@@ -77,18 +77,17 @@ struct Image {
 // Step 2 and 3: the pixel's channels before colours change.
 void read_pixel(const Image& image, const Augmentation& how, const Draws& draws, std::int64_t row,
                 std::int64_t column, double* values) {
-  using namespace augment_draw;
-  if (draws.uniform(flip) < how.flip) column = image.w - 1 - column;
-  row += draws.below(crop_row, 2 * how.crop + 1) - how.crop;
-  column += draws.below(crop_column, 2 * how.crop + 1) - how.crop;
+  if (draws.uniform(AugmentDraw::flip) < how.flip) column = image.w - 1 - column;
+  row += draws.below(AugmentDraw::crop_row, 2 * how.crop + 1) - how.crop;
+  column += draws.below(AugmentDraw::crop_column, 2 * how.crop + 1) - how.crop;
   for (std::int64_t c = 0; c < image.c; ++c) {
     if (how.rotate == 0 && how.scale == 0) {
       values[c] = image.at(row, column, c);
       continue;
     }
-    const double turns = draws.around(0, how.rotate, angle) / 360;
+    const double turns = draws.around(0, how.rotate, AugmentDraw::angle) / 360;
     const double cosine = math::cos_turns(turns), sine = math::cos_turns(turns - 0.25);
-    const double magnification = draws.around(1, how.scale, zoom);
+    const double magnification = draws.around(1, how.scale, AugmentDraw::zoom);
     const double center_row = 0.5 * static_cast<double>(image.h - 1);
     const double center_column = 0.5 * static_cast<double>(image.w - 1);
     const double down = static_cast<double>(row) - center_row;
@@ -101,11 +100,10 @@ void read_pixel(const Image& image, const Augmentation& how, const Draws& draws,
 
 void change_colours(const Image& image, const Augmentation& how, const Draws& draws,
                     double mean_gray, double* values) {
-  using namespace augment_draw;
   if (how.brightness == 0 && how.contrast == 0 && how.saturation == 0) return;
-  const double brighter = draws.around(1, how.brightness, brightness);
-  const double harder = draws.around(1, how.contrast, contrast);
-  const double richer = draws.around(1, how.saturation, saturation);
+  const double brighter = draws.around(1, how.brightness, AugmentDraw::brightness);
+  const double harder = draws.around(1, how.contrast, AugmentDraw::contrast);
+  const double richer = draws.around(1, how.saturation, AugmentDraw::saturation);
   const double gray =
       image.c == 3 ? 0.299 * values[0] + 0.587 * values[1] + 0.114 * values[2] : values[0];
   for (std::int64_t c = 0; c < image.c; ++c) {
@@ -116,9 +114,8 @@ void change_colours(const Image& image, const Augmentation& how, const Draws& dr
 
 bool is_cut_out(const Image& image, const Augmentation& how, const Draws& draws, std::int64_t row,
                 std::int64_t column) {
-  using namespace augment_draw;
-  const std::int64_t top = draws.below(cutout_row, image.h) - how.cutout / 2;
-  const std::int64_t left = draws.below(cutout_column, image.w) - how.cutout / 2;
+  const std::int64_t top = draws.below(AugmentDraw::cutout_row, image.h) - how.cutout / 2;
+  const std::int64_t left = draws.below(AugmentDraw::cutout_column, image.w) - how.cutout / 2;
   return row >= top && row < top + how.cutout && column >= left && column < left + how.cutout;
 }
 
