@@ -7,17 +7,35 @@
 
 namespace cucina {
 
-void check_channel_vector(std::string_view op, std::string_view name, const Tensor& vector,
-                          const Tensor& x) {
+namespace {
+
+void check_dtype_beside(std::string_view op, std::string_view name, const Tensor& tensor,
+                        const Tensor& x) {
   const DType wanted = compute_dtype(x.dtype());
-  if (vector.dtype() != wanted || vector.device() != x.device()) {
-    fail("{}: {} is {} but must be {} on {} beside x, which is {}", op, name, describe(vector),
+  if (tensor.dtype() != wanted || tensor.device() != x.device()) {
+    fail("{}: {} is {} but must be {} on {} beside x, which is {}", op, name, describe(tensor),
          cucina::name(wanted), cucina::name(x.device()), describe(x));
   }
+}
+
+}  // namespace
+
+void check_channel_vector(std::string_view op, std::string_view name, const Tensor& vector,
+                          const Tensor& x) {
+  check_dtype_beside(op, name, vector, x);
   const std::int64_t c = x.size(-1);
   if (vector.shape() != Shape{c}) {
     fail("{}: {} is {} but x {} has {} channels; it must be ({})", op, name,
          to_string(vector.shape()), to_string(x.shape()), c, c);
+  }
+}
+
+void check_beside(std::string_view op, std::string_view name, const Tensor& tensor,
+                  const Shape& shape, const Tensor& x) {
+  check_dtype_beside(op, name, tensor, x);
+  if (tensor.shape() != shape) {
+    fail("{}: {} is {} but must be {}, as what is normalised", op, name, to_string(tensor.shape()),
+         to_string(shape));
   }
 }
 
