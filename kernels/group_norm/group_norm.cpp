@@ -108,7 +108,8 @@ Case make_case(const Setting& s) {
   const Operand gamma{.name = "gamma",
                       .shape = s.affine ? channels : Shape{0},
                       .fill = Fill::positive,
-                      .wide = true};
+                      .wide = true,
+                      .spreads = true};
   const Operand beta{.name = "beta", .shape = s.affine ? channels : Shape{0}, .wide = true};
   const Operand mean{.name = "mean", .shape = groups, .wide = true};
   const Operand inv_std{.name = "inv_std", .shape = groups, .fill = Fill::positive, .wide = true};

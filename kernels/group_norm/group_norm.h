@@ -16,7 +16,7 @@ struct GroupNormParams {
 
 // y = gamma (x - mean) / sqrt(var + eps) + beta, with the mean and var = E[(x - mean)^2] of each
 // example's groups of c / groups adjacent channels. A NaN or Inf makes its group in its example
-// NaN.
+// NaN; one in gamma makes dx of its groups NaN or Inf.
 //   x            (n, h, w, c) or (n, c), f32, f64 or bf16; n may be 0
 //   gamma, beta  (c), same device and dtype, but f32 beside bf16; or undefined: 1 and 0
 //   returns      as x

@@ -167,7 +167,7 @@ std::vector<Case> LayerNormOp::cases() {
   std::vector<Case> cases;
   for (const Setting& s : std::vector<Setting>{
            {"one", 1, 1},
-           {"two", 3, 2},
+           {"two", 3, 2, true, true, 0.1f},
            {"short_rows", 131, 10},
            {"prime", 13, 37},
            {"as_a_lane", 5, 32},

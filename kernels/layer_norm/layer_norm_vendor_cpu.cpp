@@ -41,17 +41,20 @@ layer_normalization_forward::primitive_desc forward_description(const dnnl::memo
 #endif
 }
 
-// Only dx: the sums for gamma and beta are backward_affine's, which oneDNN cannot do alone.
+// For dx alone; but oneDNN refuses prop_kind::backward_data with a scale. dgamma and dbeta it
+// cannot compute alone: they are left to `hand`.
 layer_normalization_backward::primitive_desc backward_description(const dnnl::memory::desc& matrix,
                                                                   const dnnl::memory::desc& rows,
                                                                   normalization_flags flags) {
   const auto hint = forward_description(matrix, rows, 0, flags);
+  const auto kind =
+      flags == normalization_flags::none ? prop_kind::backward_data : prop_kind::backward;
 #if DNNL_VERSION_MAJOR >= 3
-  return onednn::backward_primitive<layer_normalization_backward>(
-      hint, prop_kind::backward_data, matrix, matrix, matrix, rows, 0.f, flags);
+  return onednn::backward_primitive<layer_normalization_backward>(hint, kind, matrix, matrix,
+                                                                  matrix, rows, 0.f, flags);
 #else
-  return onednn::backward_primitive<layer_normalization_backward>(hint, prop_kind::backward_data,
-                                                                  matrix, matrix, rows, 0.f, flags);
+  return onednn::backward_primitive<layer_normalization_backward>(hint, kind, matrix, matrix, rows,
+                                                                  0.f, flags);
 #endif
 }
 
@@ -106,6 +109,7 @@ void run_backward_input(const Tensor& dy, const LayerNormSaved& saved, Write wri
     const float value = saved.inv_std.data<float>()[i];
     var.data<float>()[i] = 1 / (value * value);
   }
+  const Tensor unwanted = Tensor::empty({dy.size(1)});
   onednn::deliver(dx, write, [&](const Tensor& to) {
     std::unordered_map<int, dnnl::memory> arguments{
         {DNNL_ARG_SRC, onednn::wrap(plan->matrix, saved.x)},
@@ -115,6 +119,7 @@ void run_backward_input(const Tensor& dy, const LayerNormSaved& saved, Write wri
         {DNNL_ARG_DIFF_SRC, onednn::wrap(plan->matrix, to)}};
     if (saved.gamma.defined()) {
       arguments.emplace(DNNL_ARG_SCALE, onednn::wrap(plan->columns, saved.gamma));
+      arguments.emplace(DNNL_ARG_DIFF_SCALE, onednn::wrap(plan->columns, unwanted));
     }
     onednn::execute("layer_norm.backward_input", plan->primitive, arguments);
   });
