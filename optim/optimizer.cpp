@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "core/error.h"
 #include "optim/ema/ema.h"
@@ -43,6 +44,13 @@ void Optimizer::set_learning_rate(double value) {
   learning_rate_ = value;
 }
 
+void Optimizer::set_steps(std::int64_t steps) {
+  if (steps < 0 || steps > std::numeric_limits<std::int32_t>::max())
+    fail("optimizer: {} steps done; give a number from 0 to {}", steps,
+         std::numeric_limits<std::int32_t>::max());
+  state_.step.fill(static_cast<double>(steps));
+}
+
 Tensor Optimizer::zeros_like_values() const {
   return Tensor::zeros(flat_.values.shape(), flat_.values.dtype(), flat_.values.device());
 }
@@ -64,6 +72,10 @@ void Adam::step() {
              .decoupled = true,
              .decayed = flat_.decayed},
             flat_.bf16_values);
+}
+
+std::vector<OptimizerState> Adam::state() const {
+  return {{"exp_avg", exp_avg_}, {"exp_avg_sq", exp_avg_sq_}};
 }
 
 std::string Adam::describe() const {
@@ -88,6 +100,11 @@ void Sgd::step() {
            flat_.bf16_values);
 }
 
+std::vector<OptimizerState> Sgd::state() const {
+  if (!momentum_buffer_.defined()) return {};
+  return {{"momentum_buffer", momentum_buffer_}};
+}
+
 std::string Sgd::describe() const {
   return fmt::format("sgd, lr {}, momentum {}, weight decay {}", learning_rate(), options_.momentum,
                      options_.weight_decay);
@@ -104,7 +121,8 @@ Muon::Muon(const Flat& flat, const std::vector<MuonMatrix>& matrices, const Muon
             [](const MuonMatrix& a, const MuonMatrix& b) { return a.offset < b.offset; });
   std::int64_t done = 0;
   const auto add_rest = [&](std::int64_t end) {
-    if (done < end) rest_.push_back(std::make_unique<Adam>(part(flat, done, end), options.rest));
+    if (done < end)
+      rest_.push_back({done, std::make_unique<Adam>(part(flat, done, end), options.rest)});
   };
   for (const MuonMatrix& matrix : matrices_) {
     add_rest(matrix.offset);
@@ -121,13 +139,25 @@ void Muon::step() {
              .iterations = options_.iterations,
              .weight_decay = options_.weight_decay},
             flat_.bf16_values);
-  for (const auto& adam : rest_) adam->step();
+  for (const Rest& rest : rest_) rest.adam->step();
+}
+
+std::vector<OptimizerState> Muon::state() const {
+  std::vector<OptimizerState> all{{"momentum_buffer", momentum_buffer_}};
+  for (const auto& [offset, adam] : rest_)
+    for (const auto& [name, tensor, at] : adam->state()) all.push_back({name, tensor, offset + at});
+  return all;
+}
+
+void Muon::set_steps(std::int64_t steps) {
+  Optimizer::set_steps(steps);
+  for (const Rest& rest : rest_) rest.adam->set_steps(steps);
 }
 
 void Muon::set_learning_rate(double value) {
   Optimizer::set_learning_rate(value);
-  for (const auto& adam : rest_)
-    adam->set_learning_rate(value / options_.learning_rate * options_.rest.learning_rate);
+  for (const Rest& rest : rest_)
+    rest.adam->set_learning_rate(value / options_.learning_rate * options_.rest.learning_rate);
 }
 
 std::string Muon::describe() const {
@@ -135,7 +165,7 @@ std::string Muon::describe() const {
       "muon, lr {}, momentum {}, decoupled weight decay {}, {} iterations, on {} matrices; for the "
       "rest {}",
       learning_rate(), options_.momentum, options_.weight_decay, options_.iterations,
-      matrices_.size(), rest_.empty() ? "nothing" : rest_[0]->describe());
+      matrices_.size(), rest_.empty() ? "nothing" : rest_[0].adam->describe());
 }
 
 Average::Average(const Tensor& values, const AverageOptions& options)

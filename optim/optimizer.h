@@ -28,6 +28,13 @@ struct Flat {
   Tensor bf16_values = {};
 };
 
+// What an optimiser remembers from step to step, for checkpoints: shares the optimiser's memory.
+struct OptimizerState {
+  std::string name;  // PyTorch's: "exp_avg"
+  Tensor tensor;     // flat, of the values [offset, offset + elements)
+  std::int64_t offset = 0;
+};
+
 // Changes the values it was made with. The learning rate and the number of steps live on their
 // device, so that a step can be captured and replayed.
 class Optimizer {
@@ -45,6 +52,11 @@ class Optimizer {
   // How many steps were done: i32, one element, on the values' device. Random numbers of a step may
   // be addressed by it: it is constant between two calls of step().
   const Tensor& steps() const { return state_.step; }
+  // Everything else that the next step depends on but the values and the learning rate. Writing to
+  // these tensors and to those of set_steps() brings back an earlier state.
+  virtual std::vector<OptimizerState> state() const = 0;
+  // As if so many steps had been done.
+  virtual void set_steps(std::int64_t steps);
   // "adam, lr 0.0003, ..."
   virtual std::string describe() const = 0;
 
@@ -73,6 +85,7 @@ class Adam : public Optimizer {
  public:
   explicit Adam(const Flat& flat, const AdamOptions& options = {});
   void step() override;
+  std::vector<OptimizerState> state() const override;
   std::string describe() const override;
 
  private:
@@ -91,6 +104,7 @@ class Sgd : public Optimizer {
  public:
   explicit Sgd(const Flat& flat, const SgdOptions& options = {});
   void step() override;
+  std::vector<OptimizerState> state() const override;
   std::string describe() const override;
 
  private:
@@ -116,13 +130,20 @@ class Muon : public Optimizer {
   Muon(const Flat& flat, const std::vector<MuonMatrix>& matrices, const MuonOptions& options = {});
   void step() override;
   void set_learning_rate(double value) override;
+  std::vector<OptimizerState> state() const override;
+  void set_steps(std::int64_t steps) override;
   std::string describe() const override;
 
  private:
   MuonOptions options_;
   std::vector<MuonMatrix> matrices_;
   Tensor momentum_buffer_;
-  std::vector<std::unique_ptr<Adam>> rest_;  // one for each gap between matrices
+  // One for each gap between matrices, with where it begins.
+  struct Rest {
+    std::int64_t offset;
+    std::unique_ptr<Adam> adam;
+  };
+  std::vector<Rest> rest_;
 };
 
 struct AverageOptions {

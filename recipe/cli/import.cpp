@@ -106,7 +106,8 @@ int run(const Options& options) {
                                          static_cast<int>(options.classes), /*seed=*/0);
   nn::load_weights(*model.net, file);
 
-  const report::RunDirectory directory(options.out, options.overwrite);
+  const report::RunDirectory directory(
+      options.out, options.overwrite ? report::Existing::replace : report::Existing::refuse);
   directory.write_config(
       {{"", {{"cucina", std::string(kVersion)}, {"imported_from", options.file}}},
        {"model",

@@ -2,6 +2,7 @@
 #include <fmt/chrono.h>
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cmath>
 #include <ctime>
 #include <memory>
@@ -15,11 +16,13 @@
 #include "nn/weights.h"
 #include "recipe/cli/command.h"
 #include "recipe/cli/options.h"
+#include "recipe/cli/resume.h"
 #include "recipe/data/load.h"
 #include "recipe/report/color.h"
 #include "recipe/report/metrics_log.h"
 #include "recipe/report/progress.h"
 #include "recipe/report/run_directory.h"
+#include "recipe/skeleton/checkpoint.h"
 #include "recipe/skeleton/fingerprint.h"
 #include "recipe/skeleton/interrupt.h"
 #include "recipe/skeleton/trainer.h"
@@ -32,11 +35,14 @@ struct Options {
   std::string model = "lenet5";
   double dropout = 0;
   skeleton::TrainOptions train;
+  std::string schedule = "constant";
   std::int64_t seed = 1;
   std::string head = "kaiming";
   ComputeOptions compute;
   std::string out;
   bool overwrite = false;
+  bool resume = false;
+  std::int64_t keep_checkpoints = 2;
   std::string progress = "auto";
   std::string color = "auto";
   bool json = false;
@@ -48,10 +54,27 @@ std::string default_out(const Options& options) {
                      options.seed);
 }
 
+std::vector<std::pair<std::string, report::Setting>> settings(
+    const optim::ScheduleOptions& schedule) {
+  using enum optim::ScheduleKind;
+  std::vector<std::pair<std::string, report::Setting>> all{
+      {"kind", std::string(optim::name(schedule.kind))}};
+  if (schedule.kind != one_cycle) all.emplace_back("warmup_steps", schedule.warmup_steps);
+  if (schedule.kind == cosine || schedule.kind == linear)
+    all.emplace_back("final_lr_ratio", schedule.final_ratio);
+  if (schedule.kind == step) {
+    all.emplace_back("step_every", schedule.step_every);
+    all.emplace_back("step_factor", schedule.step_factor);
+  } else if (schedule.kind != constant) {
+    all.emplace_back("steps", schedule.total_steps);
+  }
+  return all;
+}
+
 // Every setting that had an effect, so that the run can be repeated from this file alone.
 std::vector<report::Section> settings(const Options& options, const data::Dataset& data,
-                                      const nn::Model& model, const std::string& device,
-                                      const std::string& backend) {
+                                      const nn::Model& model, const optim::Schedule& schedule,
+                                      const std::string& device, const std::string& backend) {
   const skeleton::TrainOptions& train = options.train;
   const nn::ModelSpec& spec = model.spec;
   return {
@@ -83,6 +106,7 @@ std::vector<report::Section> settings(const Options& options, const data::Datase
         {"learning_rate", train.learning_rate},
         {"momentum", train.momentum},
         {"weight_decay", train.weight_decay}}},
+      {"schedule", settings(schedule.options())},
   };
 }
 
@@ -111,6 +135,58 @@ void check_combinations(const Options& options) {
   if (options.train.optimizer == "adam" && options.train.momentum > 0)
     fail("--momentum {}: adam has its own; give --optimizer sgd, or leave --momentum out",
          options.train.momentum);
+  const optim::ScheduleOptions& schedule = options.train.schedule;
+  const bool falls = options.schedule == "cosine" || options.schedule == "linear";
+  if (schedule.final_ratio > 0 && !falls)
+    fail("--final-lr-ratio {}: has no effect with --schedule {}; cosine and linear have one",
+         schedule.final_ratio, options.schedule);
+  if (schedule.total_steps > 0 && !falls && options.schedule != "one-cycle")
+    fail("--schedule-steps {}: has no effect with --schedule {}, which never ends",
+         schedule.total_steps, options.schedule);
+  if (schedule.step_every > 0 && options.schedule != "step")
+    fail("--step-every {}: has no effect with --schedule {}; give --schedule step",
+         schedule.step_every, options.schedule);
+  if (options.resume && options.overwrite)
+    fail("--resume and --overwrite contradict each other; give one of them");
+  if (options.resume && options.out.empty())
+    fail("--resume: which run? name its folder with --out");
+  if (options.keep_checkpoints == 0 && options.train.checkpoint_every > 0)
+    fail("--checkpoint-every {}: with --keep-checkpoints 0 none is written; leave one of them out",
+         options.train.checkpoint_every);
+}
+
+// What a run that was stopped is resumed from: nothing where it must start from the beginning.
+std::optional<skeleton::Checkpoint> make_ready(const Options& options,
+                                               const skeleton::Settings& settings) {
+  if (!options.resume) {
+    report::RunDirectory(options.out,
+                         options.overwrite ? report::Existing::replace : report::Existing::refuse);
+    return std::nullopt;
+  }
+  auto checkpoint = checkpoint_of(options.out, settings);
+  if (!checkpoint) {
+    report::RunDirectory(options.out, report::Existing::replace);
+    if (!options.quiet)
+      fmt::print(stderr, "cucina: {} holds no checkpoint; the run starts from the beginning\n",
+                 options.out);
+    return std::nullopt;
+  }
+  report::rewind_metrics(report::RunDirectory(options.out, report::Existing::keep).metrics(),
+                         checkpoint->position.step);
+  if (!options.quiet)
+    fmt::print(stderr, "cucina: going on after step {}\n", checkpoint->position.step);
+  return checkpoint;
+}
+
+void announce(const Options& options, const nn::Model& model, const data::Dataset& data,
+              skeleton::Trainer& trainer, const std::string& where) {
+  if (options.quiet) return;
+  fmt::print(stderr, "{}: {} parameters, {} training images, {} {}, into {}\n", options.model,
+             nn::parameter_count(*model.net), data.train.n, trainer.optimizer().describe(), where,
+             options.out);
+  const optim::Schedule& schedule = trainer.schedule();
+  if (schedule.options().kind != optim::ScheduleKind::constant || schedule.options().warmup_steps)
+    fmt::print(stderr, "schedule: {}\n", schedule.audit(schedule.options().total_steps));
 }
 
 int run(Options options) {
@@ -122,6 +198,7 @@ int run(Options options) {
       options.quiet ? report::ProgressMode::none : report::parse_progress_mode(options.progress);
   options.train.seed = static_cast<std::uint64_t>(options.seed);
   options.train.device = device;
+  options.train.schedule.kind = optim::parse_schedule(options.schedule);
   if (options.out.empty()) options.out = default_out(options);
 
   const data::Dataset data = data::load(options.data);
@@ -135,31 +212,42 @@ int run(Options options) {
   if (options.head == "prior") nn::init_head(*model.head, data::class_counts(data.train));
   skeleton::Trainer trainer(model, data, options.train);
 
-  // From here on files are written.
-  const report::RunDirectory directory(options.out, options.overwrite);
   const std::string device_name(name(device));
-  directory.write_config(settings(options, data, model, device_name, backend));
-  report::MetricsLog metrics(directory.metrics());
-  if (!options.quiet)
-    fmt::print(stderr, "{}: {} parameters, {} training images, {} on {}, backend {}, into {}\n",
-               options.model, nn::parameter_count(*model.net), data.train.n,
-               trainer.optimizer().describe(), device_name, backend, options.out);
+  const auto sections = settings(options, data, model, trainer.schedule(), device_name, backend);
+
+  // From here on files are written.
+  const auto checkpoint = make_ready(options, report::flatten(sections));
+  if (checkpoint) trainer.resume(*checkpoint);
+  const report::RunDirectory directory(options.out, report::Existing::keep);
+  directory.write_config(sections);
+  report::MetricsLog metrics(directory.metrics(), checkpoint.has_value());
+  announce(options, model, data, trainer, fmt::format("on {}, backend {}", device_name, backend));
 
   const skeleton::InterruptGuard interrupts;
+  const skeleton::CheckpointFolder checkpoints(directory.checkpoints(),
+                                               std::max<std::int64_t>(options.keep_checkpoints, 1),
+                                               report::flatten(sections));
+  const auto save = [&](const std::filesystem::path& path) {
+    nn::save_model(path, model,
+                   {.class_names = data.class_names,
+                    .mean = trainer.statistics().mean,
+                    .stddev = trainer.statistics().stddev});
+  };
   skeleton::TrainResult training;
   {
     report::Progress progress(progress_mode, options.train.epochs, trainer.steps_per_epoch(),
                               report::stderr_output(color));
-    training = trainer.run({.progress = &progress, .metrics = &metrics});
+    training = trainer.run({.progress = &progress,
+                            .metrics = &metrics,
+                            .checkpoints = options.keep_checkpoints > 0 ? &checkpoints : nullptr,
+                            .on_best = [&] { save(directory.best_model()); }});
   }
-  nn::save_model(directory.model(), model,
-                 {.class_names = data.class_names,
-                  .mean = trainer.statistics().mean,
-                  .stddev = trainer.statistics().stddev});
+  save(directory.model());
   const auto stopped = [&](int signal) {
     if (!options.quiet)
-      fmt::print(stderr, "cucina: stopped by signal {} after step {}; the weights are in {}\n",
-                 signal, training.steps, directory.model().string());
+      fmt::print(stderr, "cucina: stopped by signal {} after step {}; the weights are in {}{}\n",
+                 signal, training.steps, directory.model().string(),
+                 options.keep_checkpoints > 0 ? ", and --resume goes on from here" : "");
     return 128 + signal;
   };
   if (training.signal != 0) return stopped(training.signal);
@@ -205,7 +293,20 @@ Run add_train(CLI::App& app) {
              "bn_cnn: how likely a channel is dropped");
   add_integer(app, "--epochs", &train.epochs, 1, "Passes over the training images");
   add_integer(app, "--batch-size", &train.batch_size, 1, "Images per step");
-  add_number(app, "--lr", &train.learning_rate, Numbers::positive, "Learning rate, constant");
+  add_number(app, "--lr", &train.learning_rate, Numbers::positive,
+             "Learning rate; with a schedule the highest");
+  add_choice(app, "--schedule", &options->schedule, optim::schedule_names(),
+             "How the learning rate changes from step to step");
+  add_integer(app, "--warmup-steps", &train.schedule.warmup_steps, 0,
+              "So many steps in which the rate rises evenly to --lr");
+  add_integer(app, "--schedule-steps", &train.schedule.total_steps, 0,
+              "cosine, linear, one-cycle: when the schedule ends; 0: with the last epoch");
+  add_number(app, "--final-lr-ratio", &train.schedule.final_ratio, Numbers::below_one,
+             "cosine, linear: the last rate over --lr");
+  add_integer(app, "--step-every", &train.schedule.step_every, 0,
+              "step: the rate is multiplied by --step-factor every so many steps");
+  add_number(app, "--step-factor", &train.schedule.step_factor, Numbers::below_one,
+             "step: what the rate is multiplied by");
   add_choice(app, "--optimizer", &train.optimizer, {"adam", "sgd"}, "How weights are updated");
   add_number(app, "--momentum", &train.momentum, Numbers::below_one, "sgd: momentum");
   add_number(app, "--weight-decay", &train.weight_decay, Numbers::not_negative,
@@ -227,6 +328,14 @@ Run add_train(CLI::App& app) {
          "Folder of this run; default runs/<UTC>-<model>-<seed>")
       ->type_name("DIR");
   app.add_flag("--overwrite", options->overwrite, "Replace the run that --out holds");
+  app.add_flag(
+      "--resume", options->resume,
+      "Go on with the run that --out holds, from its newest checkpoint; the result is that "
+      "of an unbroken run, bit for bit. Give its settings again; --epochs may be more");
+  add_integer(app, "--checkpoint-every", &train.checkpoint_every, 0,
+              "Steps between checkpoints, besides one after every epoch; 0: only there");
+  add_integer(app, "--keep-checkpoints", &options->keep_checkpoints, 0,
+              "How many of the newest stay in OUT/ckpt; 0: write none");
   add_choice(app, "--progress", &options->progress, {"auto", "bar", "plain", "json", "none"},
              "How progress is shown on stderr");
   add_choice(app, "--color", &options->color, {"auto", "always", "never"}, "Colours on stderr");

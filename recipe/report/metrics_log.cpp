@@ -7,7 +7,9 @@
 #include <cerrno>
 #include <cmath>
 #include <cstring>
+#include <fstream>
 #include <nlohmann/json.hpp>
+#include <system_error>
 #include <vector>
 
 #include "core/error.h"
@@ -35,6 +37,35 @@ std::string to_json(const MetricsLine& line) {
   add("lr", line.learning_rate);
   if (!nonfinite.empty()) object["nonfinite"] = nonfinite;
   return object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+void rewind_metrics(const std::filesystem::path& path, std::int64_t step) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return;
+  std::string kept, line;
+  for (std::int64_t number = 1; std::getline(file, line) && !file.eof(); ++number) {
+    const nlohmann::json json = nlohmann::json::parse(line, nullptr, false);
+    const bool whole = json.is_object() && json.contains("step") && json.contains("split") &&
+                       json["step"].is_number_integer() && json["split"].is_string();
+    if (!whole)
+      fail(ExitCode::bad_file,
+           "{}: line {} is no line of metrics; remove it, or move the file away, and resume again",
+           path.string(), number);
+    if (json["step"].get<std::int64_t>() <= step && json["split"] != "test") kept += line + '\n';
+  }
+  const std::string temporary =
+      (path.parent_path() / fmt::format(".{}.tmp.{}", path.filename().string(), ::getpid()))
+          .string();
+  std::ofstream out(temporary, std::ios::binary | std::ios::trunc);
+  out << kept;
+  out.close();
+  std::error_code error;
+  if (out) std::filesystem::rename(temporary, path, error);
+  if (!out || error) {
+    ::unlink(temporary.c_str());
+    fail(ExitCode::run_failed, "{}: cannot be written ({}); free some space and resume again",
+         path.string(), error ? error.message() : std::strerror(errno));
+  }
 }
 
 MetricsLog::MetricsLog(const std::filesystem::path& path, bool append) : path_(path.string()) {

@@ -24,6 +24,12 @@ struct MetricsLine {
 // line feed; numbers are the shortest that read back to the same double.
 std::string to_json(const MetricsLine& line);
 
+// Makes a log what it was after `step` steps, for a training that goes on from there: later lines
+// go, the test's, and a last line that was cut off. Nothing happens when there is no file.
+//   throws   Error, exit code 3, when a line is not as MetricsLog writes it; 1 when it cannot be
+//            written, and it is then as it was
+void rewind_metrics(const std::filesystem::path& path, std::int64_t step);
+
 class MetricsLog {
  public:
   // Starts an empty log at `path`, or goes on at its end.

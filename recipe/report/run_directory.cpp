@@ -75,6 +75,24 @@ std::string value_text(double value) {
   return text.find_first_of(".e") == std::string::npos ? text + ".0" : text;
 }
 
+std::vector<std::filesystem::path> files_in(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> files;
+  std::error_code none;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, none)) {
+    if (entry.is_regular_file(none)) files.push_back(entry.path());
+  }
+  return files;
+}
+
+// Left by a process that was killed while it wrote: ".model.safetensors.tmp.123".
+bool is_temporary(const std::filesystem::path& file) {
+  const std::string name = file.filename().string();
+  const std::size_t at = name.rfind(".tmp.");
+  return at != std::string::npos && name.starts_with('.') &&
+         std::all_of(name.begin() + static_cast<std::ptrdiff_t>(at) + 5, name.end(),
+                     [](char c) { return c >= '0' && c <= '9'; });
+}
+
 }  // namespace
 
 std::string to_toml(const std::vector<Section>& sections) {
@@ -89,7 +107,16 @@ std::string to_toml(const std::vector<Section>& sections) {
   return text;
 }
 
-RunDirectory::RunDirectory(const std::filesystem::path& path, bool overwrite) : path_(path) {
+std::map<std::string, std::string> flatten(const std::vector<Section>& sections) {
+  std::map<std::string, std::string> all;
+  for (const auto& [name, settings] : sections)
+    for (const auto& [key, setting] : settings)
+      all[name.empty() ? key : name + "." + key] =
+          std::visit([](const auto& value) { return value_text(value); }, setting);
+  return all;
+}
+
+RunDirectory::RunDirectory(const std::filesystem::path& path, Existing existing) : path_(path) {
   if (path_.empty()) fail("--out: the folder's name is empty; name one, such as runs/first");
   std::error_code error;
   std::filesystem::create_directories(path_, error);
@@ -105,19 +132,34 @@ RunDirectory::RunDirectory(const std::filesystem::path& path, bool overwrite) : 
          std::strerror(errno));
   ::close(descriptor);
   ::unlink(probe.c_str());
-  for (const auto& file : {config(), metrics(), model()}) {
-    if (!std::filesystem::exists(file, error)) continue;
-    if (!overwrite)
-      fail("--out {}: holds a run already ({}); choose another folder or give --overwrite",
-           path_.string(), file.filename().string());
+  const auto remove = [&](const std::filesystem::path& file) {
     if (!std::filesystem::remove(file, error))
       fail("--out {}: {} cannot be removed ({}); choose another folder", path_.string(),
            file.filename().string(), error.message());
+  };
+  std::vector<std::filesystem::path> run{config(), metrics(), model(), best_model()};
+  for (const auto& file : files_in(checkpoints())) {
+    if (file.extension() == ".safetensors") run.push_back(file);
+  }
+  for (const auto& file : run) {
+    if (existing == Existing::keep || !std::filesystem::exists(file, error)) continue;
+    if (existing == Existing::refuse)
+      fail("--out {}: holds a run already ({}); choose another folder or give --overwrite",
+           path_.string(), file.filename().string());
+    remove(file);
+  }
+  // Files of a process that may still run are not ours to remove, unless the user says so.
+  if (existing == Existing::refuse) return;
+  for (const auto& folder : {path_, checkpoints()}) {
+    for (const auto& file : files_in(folder)) {
+      if (is_temporary(file)) remove(file);
+    }
   }
 }
 
 void RunDirectory::write_config(const std::vector<Section>& sections) const {
-  const std::string temporary = config().string() + ".tmp." + std::to_string(::getpid());
+  const std::string temporary =
+      (path_ / (".config.toml.tmp." + std::to_string(::getpid()))).string();
   std::ofstream file(temporary, std::ios::binary | std::ios::trunc);
   file << to_toml(sections);
   file.close();

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <utility>
 #include <variant>
@@ -22,17 +23,27 @@ struct Section {
 // UTF-8.
 std::string to_toml(const std::vector<Section>& sections);
 
+// What becomes of a run that the folder already holds.
+enum class Existing : std::uint8_t { refuse, replace, keep };
+
+// The settings by dotted name, such as "train.batch_size", in TOML's spelling.
+std::map<std::string, std::string> flatten(const std::vector<Section>& sections);
+
 class RunDirectory {
  public:
-  // Makes `path` and its parents. A folder that already holds a run (config.toml, metrics.jsonl or
-  // model.safetensors) is refused, or with `overwrite` loses those three files and nothing else.
+  // Makes `path` and its parents. A folder that already holds a run (config.toml, metrics.jsonl, a
+  // model or checkpoints) is refused; with `replace` it loses those files and nothing else; with
+  // `keep` only what a killed process left half written.
   //   throws   Error, exit code 2: it holds a run, is a file, or cannot be written
-  RunDirectory(const std::filesystem::path& path, bool overwrite);
+  RunDirectory(const std::filesystem::path& path, Existing existing);
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path config() const { return path_ / "config.toml"; }
   std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
   std::filesystem::path model() const { return path_ / "model.safetensors"; }
+  // Of the validation with the lowest loss.
+  std::filesystem::path best_model() const { return path_ / "best.safetensors"; }
+  std::filesystem::path checkpoints() const { return path_ / "ckpt"; }
 
   // Writes config.toml; it appears whole or not at all.
   void write_config(const std::vector<Section>& sections) const;

@@ -10,9 +10,9 @@
 namespace cucina::skeleton {
 
 double MeanAccumulator::error() const {
-  if (n_ < 2) return 0;
-  const auto n = static_cast<double>(n_);
-  return std::sqrt(squares_ / (n - 1) / n);
+  if (state_.n < 2) return 0;
+  const auto n = static_cast<double>(state_.n);
+  return std::sqrt(state_.squares / (n - 1) / n);
 }
 
 Evaluation evaluate(const nn::Model& model, const data::Loader& loader) {

@@ -14,21 +14,30 @@ namespace cucina::skeleton {
 //   products"
 class MeanAccumulator {
  public:
+  struct State {
+    std::int64_t n = 0;
+    double mean = 0;
+    double squares = 0;  // sum of (value - mean)^2
+  };
+
+  MeanAccumulator() = default;
+  // Goes on from a state().
+  explicit MeanAccumulator(const State& state) : state_(state) {}
+
   void add(double value) {
-    ++n_;
-    const double before = value - mean_;
-    mean_ += before / static_cast<double>(n_);
-    squares_ += before * (value - mean_);
+    ++state_.n;
+    const double before = value - state_.mean;
+    state_.mean += before / static_cast<double>(state_.n);
+    state_.squares += before * (value - state_.mean);
   }
-  std::int64_t n() const { return n_; }
-  double mean() const { return mean_; }
+  const State& state() const { return state_; }
+  std::int64_t n() const { return state_.n; }
+  double mean() const { return state_.mean; }
   // The deviation of single values over sqrt(n); 0 for fewer than two, where it is unknown.
   double error() const;
 
  private:
-  std::int64_t n_ = 0;
-  double mean_ = 0;
-  double squares_ = 0;  // sum of (value - mean)^2
+  State state_;
 };
 
 struct ClassResult {

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -44,6 +45,27 @@ const TrainOptions& checked(const TrainOptions& options, const data::Dataset& da
   return options;
 }
 
+// Of an epoch; see Trainer::steps_per_epoch().
+std::int64_t count_steps(const data::Loader& loader, std::int64_t images, const nn::Model& model) {
+  const bool single = images % loader.batch_size() == 1 && loader.batch_size() > 1;
+  const bool leaves_out = single && images > 1 && nn::has_batch_norm(*model.net);
+  return loader.batches() - (leaves_out ? 1 : 0);
+}
+
+// Epochs without end are a way to say "until I stop it".
+std::int64_t all_steps(std::int64_t epochs, std::int64_t steps_per_epoch) {
+  std::int64_t steps = 0;
+  const bool overflow = __builtin_mul_overflow(epochs, steps_per_epoch, &steps);
+  return overflow ? std::numeric_limits<std::int64_t>::max() : steps;
+}
+
+optim::Schedule make_schedule(const TrainOptions& options, std::int64_t steps_per_epoch) {
+  optim::ScheduleOptions schedule = options.schedule;
+  schedule.learning_rate = options.learning_rate;
+  if (schedule.total_steps == 0) schedule.total_steps = all_steps(options.epochs, steps_per_epoch);
+  return optim::Schedule(schedule);
+}
+
 std::unique_ptr<optim::Optimizer> make_optimizer(const nn::ParameterArena& arena,
                                                  const TrainOptions& options) {
   const optim::Flat flat{
@@ -65,8 +87,8 @@ std::unique_ptr<optim::Optimizer> make_optimizer(const nn::ParameterArena& arena
 // Reads outcomes in the order of the steps, adds them up, and reports.
 class Trainer::Epoch {
  public:
-  Epoch(std::int64_t epoch, const Trainer& trainer, const TrainReport& report)
-      : epoch_(epoch), trainer_(trainer), report_(report) {}
+  Epoch(std::int64_t epoch, const Trainer& trainer, const TrainReport& report, EpochSums* sums)
+      : epoch_(epoch), trainer_(trainer), report_(report), sums_(*sums) {}
 
   void add(std::int64_t step, const StepOutcome& outcome) {
     pending_.push_back({step, outcome});
@@ -80,11 +102,8 @@ class Trainer::Epoch {
 
   void log_rest() {
     read_all();
-    if (since_line_.n() > 0) log(last_step_);
+    if (sums_.since_line.n() > 0) log(trainer_.position_.step);
   }
-
-  const MeanAccumulator& loss() const { return loss_; }
-  const MeanAccumulator& accuracy() const { return accuracy_; }
 
  private:
   struct Pending {
@@ -96,52 +115,47 @@ class Trainer::Epoch {
     const std::vector<float> losses = outcome.losses.to_vector<float>();
     const std::vector<std::int32_t> correct = outcome.correct.to_vector<std::int32_t>();
     for (std::size_t i = 0; i < losses.size(); ++i) {
-      loss_.add(losses[i]);
-      accuracy_.add(correct[i]);
-      since_line_.add(losses[i]);
-      hits_since_line_ += correct[i];
+      sums_.loss.add(losses[i]);
+      sums_.accuracy.add(correct[i]);
+      sums_.since_line.add(losses[i]);
+      sums_.hits_since_line += correct[i];
     }
-    last_step_ = step;
-    if (!std::isfinite(loss_.mean())) {
+    if (!std::isfinite(sums_.loss.mean())) {
       log(step);
       fail(ExitCode::diverged,
            "train: the loss is {} at step {} (epoch {}); lower --lr, which is {}, or look at the "
            "data",
-           loss_.mean(), step, epoch_, trainer_.options_.learning_rate);
+           sums_.loss.mean(), step, epoch_, trainer_.options_.learning_rate);
     }
     if (step % kStepsPerLogLine == 0) log(step);
     if (report_.progress != nullptr)
       report_.progress->step({.step = step - (epoch_ - 1) * trainer_.steps_per_epoch_,
                               .images = static_cast<std::int64_t>(losses.size()),
-                              .loss = estimate(loss_),
-                              .accuracy = estimate(accuracy_),
-                              .learning_rate = trainer_.optimizer_->learning_rate()});
+                              .loss = estimate(sums_.loss),
+                              .accuracy = estimate(sums_.accuracy),
+                              .learning_rate = trainer_.schedule_.at(step - 1)});
   }
 
   // The steps since the last line, as one line.
   void log(std::int64_t step) {
     if (report_.metrics != nullptr)
-      report_.metrics->write(
-          {.unix_time = unix_time(),
-           .step = step,
-           .epoch = epoch_,
-           .split = "train",
-           .loss = since_line_.mean(),
-           .accuracy = static_cast<double>(hits_since_line_) / static_cast<double>(since_line_.n()),
-           .learning_rate = trainer_.optimizer_->learning_rate()});
-    since_line_ = {};
-    hits_since_line_ = 0;
+      report_.metrics->write({.unix_time = unix_time(),
+                              .step = step,
+                              .epoch = epoch_,
+                              .split = "train",
+                              .loss = sums_.since_line.mean(),
+                              .accuracy = static_cast<double>(sums_.hits_since_line) /
+                                          static_cast<double>(sums_.since_line.n()),
+                              .learning_rate = trainer_.schedule_.at(step - 1)});
+    sums_.since_line = {};
+    sums_.hits_since_line = 0;
   }
 
   std::int64_t epoch_;
   const Trainer& trainer_;
   const TrainReport& report_;
   std::vector<Pending> pending_;
-  MeanAccumulator loss_;
-  MeanAccumulator accuracy_;
-  MeanAccumulator since_line_;
-  std::int64_t hits_since_line_ = 0;
-  std::int64_t last_step_ = 0;
+  EpochSums& sums_;
 };
 
 Trainer::Trainer(nn::Model& model, const data::Dataset& data, const TrainOptions& options)
@@ -152,11 +166,10 @@ Trainer::Trainer(nn::Model& model, const data::Dataset& data, const TrainOptions
       loader_(data.train, statistics_, options.batch_size, options.device),
       arena_(*model.net, options.device),
       optimizer_(make_optimizer(arena_, options)),
-      steps_per_epoch_(loader_.batches()) {
+      steps_per_epoch_(count_steps(loader_, data.train.n, model)),
+      schedule_(make_schedule(options, steps_per_epoch_)) {
   model.net->move_buffers(options.device);
   nn::use_random(*model.net, RandomStream(options.seed, "dropout"), optimizer_->steps());
-  const bool single = data.train.n % options.batch_size == 1 && options.batch_size > 1;
-  if (single && data.train.n > 1 && nn::has_batch_norm(*model.net)) --steps_per_epoch_;
 }
 
 StepOutcome Trainer::step(const data::Batch& batch) {
@@ -164,6 +177,7 @@ StepOutcome Trainer::step(const data::Batch& batch) {
   const SoftmaxCrossEntropy outcome = softmax_cross_entropy(model_(batch.images), batch.labels);
   backward(outcome.loss);
   arena_.complete_gradients();
+  optimizer_->set_learning_rate(schedule_.at(position_.step++));
   optimizer_->step();
   return {.losses = outcome.losses, .correct = outcome.correct};
 }
@@ -173,36 +187,73 @@ Evaluation Trainer::evaluate(const data::ImageSet& set) const {
                             data::Loader(set, statistics_, kEvaluationBatch, options_.device));
 }
 
+void Trainer::resume(const Checkpoint& checkpoint) {
+  checkpoint.restore(*model_.net, arena_, *optimizer_);
+  position_ = checkpoint.position;
+}
+
+void Trainer::save(const TrainReport& report) const {
+  if (report.checkpoints != nullptr)
+    report.checkpoints->save(position_, *model_.net, arena_, *optimizer_);
+}
+
 TrainResult Trainer::run(const TrainReport& report) {
   const auto start = std::chrono::steady_clock::now();
   TrainResult result;
   model_.net->train();
-  for (std::int64_t epoch = 1; epoch <= options_.epochs && result.signal == 0; ++epoch) {
-    train_epoch(epoch, report, &result);
+  const std::int64_t steps = all_steps(options_.epochs, steps_per_epoch_);
+  while (position_.step < steps && result.signal == 0) {
+    result.signal = train_epoch(position_.step / steps_per_epoch_ + 1, report, &result);
     result.seconds = seconds_since(start);
   }
+  result.steps = position_.step;
+  // A resumed training may have had nothing left to do.
+  if (!result.validation && result.signal == 0 && data_.validation.n > 0)
+    result.validation = evaluate(data_.validation);
   return result;
 }
 
-void Trainer::train_epoch(std::int64_t epoch, const TrainReport& report, TrainResult* result) {
+int Trainer::train_epoch(std::int64_t epoch, const TrainReport& report, TrainResult* result) {
   if (report.progress != nullptr) report.progress->epoch_begins(epoch);
+  Epoch outcomes(epoch, *this, report, &position_.sums);
+  const int signal = train_steps(&outcomes, epoch, report);
+  if (signal != 0) {
+    // Not log_rest(): the line would be another than that of a training which goes on.
+    outcomes.read_all();
+    save(report);
+    return signal;
+  }
+  outcomes.log_rest();
+  validate(epoch, report, result);
+  position_.sums = {};
+  save(report);
+  return InterruptGuard::pending();
+}
+
+int Trainer::train_steps(Epoch* outcomes, std::int64_t epoch, const TrainReport& report) {
   const std::vector<std::int64_t> order =
       data::epoch_order(options_.seed, static_cast<std::uint32_t>(epoch - 1), data_.train.n);
-  Epoch sums(epoch, *this, report);
-  for (std::int64_t i = 0; i < steps_per_epoch_; ++i) {
+  for (std::int64_t i = position_.step % steps_per_epoch_; i < steps_per_epoch_; ++i) {
     const auto first = static_cast<std::size_t>(i * options_.batch_size);
     const auto size = std::min(static_cast<std::size_t>(options_.batch_size), order.size() - first);
     const StepOutcome outcome = step(loader_.gather(std::span(order).subspan(first, size)));
-    sums.add(++result->steps, outcome);
-    result->signal = InterruptGuard::pending();
-    if (result->signal != 0) break;
+    outcomes->add(position_.step, outcome);
+    const bool last = i + 1 == steps_per_epoch_;
+    // An epoch that is done is validated first: a resumed training would not come back to it.
+    if (const int signal = InterruptGuard::pending(); signal != 0 && !last) return signal;
+    if (options_.checkpoint_every > 0 && position_.step % options_.checkpoint_every == 0 && !last) {
+      outcomes->read_all();
+      save(report);
+    }
   }
-  sums.log_rest();
-  if (result->signal != 0) return;
+  return 0;
+}
 
-  report::EpochEnd end{.loss = estimate(sums.loss()),
-                       .accuracy = estimate(sums.accuracy()),
-                       .learning_rate = optimizer_->learning_rate()};
+void Trainer::validate(std::int64_t epoch, const TrainReport& report, TrainResult* result) {
+  const double rate = schedule_.at(position_.step - 1);
+  report::EpochEnd end{.loss = estimate(position_.sums.loss),
+                       .accuracy = estimate(position_.sums.accuracy),
+                       .learning_rate = rate};
   if (report.progress != nullptr) report.progress->pause();
   if (data_.validation.n > 0) {
     const Evaluation validation = evaluate(data_.validation);
@@ -211,17 +262,21 @@ void Trainer::train_epoch(std::int64_t epoch, const TrainReport& report, TrainRe
     end.validation_accuracy = {validation.accuracy, validation.accuracy_error};
     if (report.metrics != nullptr)
       report.metrics->write({.unix_time = unix_time(),
-                             .step = result->steps,
+                             .step = position_.step,
                              .epoch = epoch,
                              .split = "val",
                              .loss = validation.loss,
                              .accuracy = validation.accuracy,
-                             .learning_rate = optimizer_->learning_rate()});
+                             .learning_rate = rate});
     if (!std::isfinite(validation.loss))
       fail(ExitCode::diverged,
            "train: the validation loss is {} after step {} (epoch {}); lower --lr, which is {}, or "
            "look at the data",
-           validation.loss, result->steps, epoch, options_.learning_rate);
+           validation.loss, position_.step, epoch, options_.learning_rate);
+    if (validation.loss < position_.best_loss) {
+      position_.best_loss = validation.loss;
+      if (report.on_best) report.on_best();
+    }
   }
   if (report.progress != nullptr) report.progress->epoch_ends(end);
 }

@@ -11,10 +11,12 @@
 #include "nn/models.h"
 #include "nn/parameter_arena.h"
 #include "optim/optimizer.h"
+#include "optim/schedule.h"
 #include "recipe/data/image_set.h"
 #include "recipe/data/loader.h"
 #include "recipe/report/metrics_log.h"
 #include "recipe/report/progress.h"
+#include "recipe/skeleton/checkpoint.h"
 #include "recipe/skeleton/evaluate.h"
 
 namespace cucina::skeleton {
@@ -28,18 +30,24 @@ struct TrainOptions {
   double learning_rate = 3e-4;
   double momentum = 0;      // sgd
   double weight_decay = 0;  // adam: decoupled; of weights only
+  // Its learning rate is set to the one above, and its steps to those of all epochs where it has 0.
+  optim::ScheduleOptions schedule;
+  std::int64_t checkpoint_every = 0;  // steps, besides the end of every epoch; 0: only there
   std::uint64_t seed = 1;
   Device device = Device::cpu;
 };
 
-// Where a training reports to; both may be null.
+// Where a training reports to; each may be null.
 struct TrainReport {
   report::Progress* progress = nullptr;
   report::MetricsLog* metrics = nullptr;
+  const CheckpointFolder* checkpoints = nullptr;
+  // Called after a validation whose loss is the lowest so far.
+  std::function<void()> on_best = nullptr;
 };
 
 struct TrainResult {
-  std::int64_t steps = 0;
+  std::int64_t steps = 0;                               // with those before a resume
   double seconds = 0;                                   // of training and validation
   std::optional<Evaluation> validation = std::nullopt;  // after the last epoch that was finished
   int signal = 0;                                       // not 0: stopped early, between two steps
@@ -59,8 +67,13 @@ class Trainer {
   //   throws   Error when an option is out of range, or the data do not fit the model
   Trainer(nn::Model& model, const data::Dataset& data, const TrainOptions& options);
 
-  // Runs all epochs. Stops between two steps when a signal came (InterruptGuard), and with an Error
-  // of exit code 5 at the first step whose loss is not finite.
+  // Goes on where a checkpoint of the same settings was made.
+  //   throws   Error, exit code 3, when it is of another model or optimiser
+  void resume(const Checkpoint& checkpoint);
+
+  // Runs all epochs that are left. Stops between two steps when a signal came (InterruptGuard), and
+  // with an Error of exit code 5 at the first step whose loss is not finite. A checkpoint is
+  // written after every epoch, every options.checkpoint_every steps, and when a signal came.
   TrainResult run(const TrainReport& report);
 
   // One forward, backward and update.
@@ -73,12 +86,17 @@ class Trainer {
   std::int64_t steps_per_epoch() const { return steps_per_epoch_; }
   const data::ChannelStats& statistics() const { return statistics_; }
   optim::Optimizer& optimizer() { return *optimizer_; }
+  const optim::Schedule& schedule() const { return schedule_; }
   const nn::ParameterArena& arena() const { return arena_; }
 
  private:
-  class Epoch;  // what one epoch has added up so far
+  class Epoch;  // reads the outcomes of one epoch's steps
 
-  void train_epoch(std::int64_t epoch, const TrainReport& report, TrainResult* result);
+  // Both return the signal that stopped them, or 0.
+  int train_epoch(std::int64_t epoch, const TrainReport& report, TrainResult* result);
+  int train_steps(Epoch* sums, std::int64_t epoch, const TrainReport& report);
+  void validate(std::int64_t epoch, const TrainReport& report, TrainResult* result);
+  void save(const TrainReport& report) const;
 
   nn::Model& model_;
   const data::Dataset& data_;
@@ -88,6 +106,8 @@ class Trainer {
   nn::ParameterArena arena_;
   std::unique_ptr<optim::Optimizer> optimizer_;
   std::int64_t steps_per_epoch_ = 0;
+  optim::Schedule schedule_;
+  Position position_;
 };
 
 }  // namespace cucina::skeleton

@@ -13,10 +13,10 @@ namespace {
 
 using data::Folder;
 
-void expect_usage_error(const std::filesystem::path& path, bool overwrite,
+void expect_usage_error(const std::filesystem::path& path, Existing existing,
                         const std::string& part) {
   try {
-    RunDirectory(path, overwrite);
+    RunDirectory(path, existing);
     ADD_FAILURE() << "nothing was thrown for " << path;
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ExitCode::usage);
@@ -26,17 +26,19 @@ void expect_usage_error(const std::filesystem::path& path, bool overwrite,
 
 TEST(RunDirectory, MakesTheFolderAndItsParents) {
   const Folder folder;
-  const RunDirectory run(folder / "a" / "b", false);
+  const RunDirectory run(folder / "a" / "b", Existing::refuse);
   EXPECT_TRUE(std::filesystem::is_directory(folder / "a" / "b"));
   EXPECT_TRUE(std::filesystem::is_empty(folder / "a" / "b"));
   EXPECT_EQ(run.config(), folder / "a" / "b" / "config.toml");
 }
 
 TEST(RunDirectory, RefusesAnEarlierRunAndLeavesItAlone) {
-  for (const char* file : {"config.toml", "metrics.jsonl", "model.safetensors"}) {
+  for (const char* file :
+       {"config.toml", "metrics.jsonl", "model.safetensors", "best.safetensors"}) {
     const Folder folder;
     data::write(folder / file, {1, 2, 3});
-    expect_usage_error(folder.path(), false, std::string("holds a run already (") + file + ")");
+    expect_usage_error(folder.path(), Existing::refuse,
+                       std::string("holds a run already (") + file + ")");
     EXPECT_EQ(data::read(folder / file), (data::Bytes{1, 2, 3}));
   }
 }
@@ -45,7 +47,7 @@ TEST(RunDirectory, OverwriteRemovesTheRunAndNothingElse) {
   const Folder folder;
   data::write(folder / "model.safetensors", {1});
   data::write(folder / "notes.txt", {2});
-  const RunDirectory run(folder.path(), true);
+  const RunDirectory run(folder.path(), Existing::replace);
   EXPECT_FALSE(std::filesystem::exists(run.model()));
   EXPECT_EQ(data::read(folder / "notes.txt"), data::Bytes{2});
 }
@@ -53,18 +55,18 @@ TEST(RunDirectory, OverwriteRemovesTheRunAndNothingElse) {
 TEST(RunDirectory, AFolderWithOtherFilesIsNoRun) {
   const Folder folder;
   data::write(folder / "notes.txt", {2});
-  EXPECT_NO_THROW(RunDirectory(folder.path(), false));
+  EXPECT_NO_THROW(RunDirectory(folder.path(), Existing::refuse));
   EXPECT_EQ(data::read(folder / "notes.txt"), data::Bytes{2});
 }
 
 TEST(RunDirectory, WhatCannotBeWrittenIsAUsageError) {
   const Folder folder;
   data::write(folder / "file", {1});
-  expect_usage_error(folder / "file", false, "cannot be made");
-  expect_usage_error(folder / "file" / "run", false, "cannot be made");
-  expect_usage_error("", false, "name is empty");
-  expect_usage_error("/proc/cucina", false, "cannot be made");
-  expect_usage_error("/proc", false, "cannot be written");  // even for root
+  expect_usage_error(folder / "file", Existing::refuse, "cannot be made");
+  expect_usage_error(folder / "file" / "run", Existing::refuse, "cannot be made");
+  expect_usage_error("", Existing::refuse, "name is empty");
+  expect_usage_error("/proc/cucina", Existing::refuse, "cannot be made");
+  expect_usage_error("/proc", Existing::refuse, "cannot be written");  // even for root
 }
 
 TEST(RunDirectory, ConfigIsToml) {
@@ -101,7 +103,7 @@ TEST(RunDirectory, StringsAreEscaped) {
 
 TEST(RunDirectory, WriteConfigReplacesTheWholeFile) {
   const Folder folder;
-  const RunDirectory run(folder.path(), false);
+  const RunDirectory run(folder.path(), Existing::refuse);
   run.write_config({{"", {{"a", std::int64_t{1}}, {"b", std::int64_t{2}}}}});
   run.write_config({{"", {{"a", std::int64_t{3}}}}});
   const auto bytes = data::read(run.config());
