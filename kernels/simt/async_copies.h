@@ -12,8 +12,8 @@ struct AsyncCopy {
   void* to;
   const void* from;
   int bytes;
-  int source_bytes;  // the rest of `bytes` is zeros
-  unsigned group;    // how many groups its thread had committed before
+  int source_bytes;    // the rest of `bytes` is zeros
+  unsigned group = 0;  // how many groups its thread had committed before
   std::source_location where;
 };
 

@@ -50,7 +50,7 @@ TEST_P(Models, LearnsAndEvaluatesTheSame) {
   EXPECT_EQ(std::count_if(metrics.begin(), metrics.end(),
                           [](const Json& line) { return line["split"] == "val"; }),
             6);
-  EXPECT_FALSE(std::filesystem::exists(folder / "run" / "ckpt"));
+  EXPECT_TRUE(std::filesystem::exists(folder / "run" / "best.safetensors"));
 
   const Outcome again = run(folder, {"eval", "--model-dir", "run", "--data", "data", "--split",
                                      "test", "--device", "cpu", "--json"});
