@@ -30,7 +30,8 @@ constexpr std::string_view kExtension = ".safetensors";
 
 // The number of steps in a checkpoint's name; nothing for another file's.
 std::optional<std::int64_t> steps_in(const std::filesystem::path& path) {
-  std::string_view name = path.filename().native();
+  const std::string whole = path.filename().string();
+  std::string_view name = whole;
   if (!name.starts_with(kStem) || !name.ends_with(kExtension)) return std::nullopt;
   name.remove_prefix(kStem.size());
   name.remove_suffix(kExtension.size());

@@ -50,7 +50,7 @@ nn::Model new_model() {
 
 TrainOptions options(const std::string& optimizer) {
   return {.epochs = 3,
-          .batch_size = 8,
+          .batch_size = 16,
           .optimizer = optimizer,
           .learning_rate = 1e-2,
           .momentum = optimizer == "sgd" ? 0.9 : 0,
@@ -88,13 +88,13 @@ TEST_P(Optimizers, EveryCheckpointLeadsToTheSameBits) {
   const CheckpointFolder checkpoints(folder / "ckpt", 100, {});
   const Ran unbroken = train(all, &checkpoints);
   EXPECT_EQ(unbroken.fingerprint, train(all, nullptr).fingerprint);
-  EXPECT_EQ(unbroken.result.steps, 18);
+  EXPECT_EQ(unbroken.result.steps, 9);
   const auto saved = files(folder / "ckpt");
-  ASSERT_EQ(saved.size(), 18u);  // 45 images in batches of 8: 6 steps an epoch
+  ASSERT_EQ(saved.size(), 9u);  // 45 images in batches of 16: 3 steps an epoch
   for (const auto& path : saved) {
     const Ran resumed = train(all, nullptr, path);
     EXPECT_EQ(resumed.fingerprint, unbroken.fingerprint) << path;
-    EXPECT_EQ(resumed.result.steps, 18);
+    EXPECT_EQ(resumed.result.steps, 9);
     EXPECT_EQ(resumed.result.validation->loss, unbroken.result.validation->loss) << path;
   }
 }
@@ -106,12 +106,12 @@ TEST(Checkpoint, ThreeEpochsAreTwoAndOneMore) {
   const Folder folder;
   const CheckpointFolder checkpoints(folder / "ckpt", 2, {});
   TrainOptions three = options("adam");
-  three.schedule.total_steps = 18;
+  three.schedule.total_steps = 9;
   TrainOptions two = three;
   two.epochs = 2;
   train(two, &checkpoints);
   ASSERT_EQ(files(folder / "ckpt").size(), 2u);
-  EXPECT_EQ(checkpoints.newest()->filename(), "step-000000000012.safetensors");
+  EXPECT_EQ(checkpoints.newest()->filename(), "step-000000000006.safetensors");
   EXPECT_EQ(train(three, nullptr, checkpoints.newest()).fingerprint,
             train(three, nullptr).fingerprint);
 }
@@ -134,7 +134,7 @@ TEST(Checkpoint, KeepsSettingsPositionAndPyTorchsNames) {
   const Fixture fixture;
   const Checkpoint checkpoint = Checkpoint::read(fixture.path);
   EXPECT_EQ(checkpoint.settings, (Settings{{"train.seed", "1"}}));
-  EXPECT_EQ(checkpoint.position.step, 18);
+  EXPECT_EQ(checkpoint.position.step, 9);
   EXPECT_LT(checkpoint.position.best_loss, 10);
   EXPECT_NE(checkpoint.file.find("model/bn1.running_mean"), nullptr);
   EXPECT_NE(checkpoint.file.find("optim/conv1.weight/exp_avg_sq"), nullptr);
