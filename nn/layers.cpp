@@ -5,7 +5,7 @@
 #include "kernels/batch_norm/batch_norm.h"
 #include "kernels/dropout2d/dropout2d.h"
 #include "kernels/matmul/matmul.h"
-#include "kernels/relu/relu.h"
+#include "kernels/unary/unary.h"
 
 namespace cucina::nn {
 namespace {

@@ -2,9 +2,9 @@
 #include "nn/residual.h"
 
 #include "core/error.h"
-#include "kernels/add/add.h"
+#include "kernels/binary/binary.h"
 #include "kernels/conv2d/conv2d.h"
-#include "kernels/relu/relu.h"
+#include "kernels/unary/unary.h"
 
 namespace cucina::nn {
 

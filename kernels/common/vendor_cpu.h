@@ -25,7 +25,7 @@ dnnl::memory::desc describe(const dnnl::memory::dims& dims, dnnl::memory::format
                             DType dtype = DType::f32);
 
 // A primitive and what its tensors look like. Creating one takes longer than most of our calls
-// do, so keep it: onednn::cached(PlanKey("relu.forward", x.shape(), x.dtype()), [&] { ... }).
+// do, so keep it: onednn::cached(PlanKey("unary.forward", x.shape(), x.dtype()), [&] { ... }).
 using cucina::cached;
 
 // A tensor's elements as a oneDNN memory.

@@ -3,6 +3,7 @@
 
 #include "core/autograd.h"
 #include "core/error.h"
+#include "kernels/common/dropout_checks.h"
 
 namespace cucina {
 namespace {
@@ -11,19 +12,7 @@ void check(const Tensor& x, const Dropout2dParams& params) {
   if (x.shape().rank() != 4) {
     fail("dropout2d: x is {} but must be of rank 4: (n, h, w, c)", describe(x));
   }
-  if (!(params.p >= 0 && params.p < 1)) {
-    fail("dropout2d: p is {} but must be in [0, 1)", params.p);
-  }
-}
-
-void check_step(const Tensor& x, const Tensor& step) {
-  if (!step.defined()) {
-    fail("dropout2d: step is missing; give the training step as i32 (1) on {}", name(x.device()));
-  }
-  if (step.dtype() != DType::i32 || step.elements() != 1 || step.device() != x.device()) {
-    fail("dropout2d: step is {} but must be i32 (1) on {}, as x is", describe(step),
-         name(x.device()));
-  }
+  check_drop_probability("dropout2d", params.p);
 }
 
 }  // namespace
@@ -31,7 +20,7 @@ void check_step(const Tensor& x, const Tensor& step) {
 Tensor dropout2d(const Tensor& x, const Dropout2dParams& params) {
   check(x, params);
   if (!params.training || params.p == 0) return x;
-  check_step(x, params.step);
+  check_drop_step("dropout2d", x, params.step);
   const Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
   choose(&Dropout2dOp::forward, x)(x, params.step, params.p, params.random, y);
   record("dropout2d", y, {x}, {{"step", params.step}},
@@ -57,7 +46,8 @@ std::vector<Case> Dropout2dOp::cases() {
         Setting{"pixels_wider_than_block", {2, 37, 41, 3}},
         Setting{"packs_wider_than_block", {2, 3, 3, 1028}},
         Setting{"packs_of_many_pixels", {2, 64, 67, 8}}, Setting{"empty", {0, 4, 4, 3}},
-        Setting{"activations", {64, 14, 14, 32}}}) {
+        Setting{"packs_of_two", {3, 4, 5, 6}}, Setting{"activations", {64, 14, 14, 32}},
+        Setting{"512x32x32x64", {512, 32, 32, 64}}}) {
     const Operand x{"x", shape};
     const Operand step{"step", {1}, Fill::labels, DType::i32, 1000};
     const RandomStream random(7, "cases");
@@ -87,6 +77,11 @@ std::vector<Case> Dropout2dOp::cases() {
                        const Tensor step = Tensor::full({1}, 3, DType::i32, in[0].device());
                        return dropout2d(in[0], {.p = p, .random = random, .step = step});
                      }});
+    if (shape.elements() > 100'000) cases.back().timed = Timed::everywhere;
+    if (shape.elements() > 10'000'000) {
+      cases.back().timed = Timed::gpu;
+      cases.back().checked = false;
+    }
   }
   return cases;
 }

@@ -1,4 +1,5 @@
 // dropout2d's hand-written kernel: forward and backward both scale channels by the mask.
+#include "kernels/common/pack.h"
 #include "kernels/dropout2d/dropout2d.h"
 #include "kernels/simt/simt.h"
 
@@ -8,17 +9,11 @@ namespace {
 constexpr int kThreads = 128;
 constexpr int kPacksPerThread = 32;  // at most: what one drawn number is used for
 
-// Adjacent channels that one thread loads and stores at once.
-template <typename Real, int kWidth>
-struct alignas(kWidth == 1 ? sizeof(Real) : 16) Pack {
-  Real values[kWidth];
-};
-
 // The packs of a sample are taken in steps of `stride`, a multiple of the packs of a pixel: so a
 // thread stays in its channels, draws once, and neighbours read neighbouring addresses.
-template <typename Real, int kWidth>
+template <typename T>
 struct Scaling {
-  const Pack<Real, kWidth>* x;
+  const T* x;
   const std::int32_t* step;
   RandomStream random;
   float p;
@@ -27,12 +22,13 @@ struct Scaling {
   int chunks;  // of a sample: a block (or a row of blocks, in wide pixels) covers one
   std::int64_t sample_packs;
   bool accumulate;
-  Pack<Real, kWidth>* y;
+  T* y;
 };
 
 // Grid: (samples x chunks, stride / threads).
-template <typename Real, int kWidth>
-__global__ void scale_channels_kernel(Scaling<Real, kWidth> s) {
+template <typename T, int kWidth>
+__global__ void scale_channels_kernel(Scaling<T> s) {
+  using Real = Compute<T>;
   const int first = static_cast<int>(blockIdx.y * blockDim.x + threadIdx.x);
   if (first >= s.stride) return;
   const std::int64_t sample = blockIdx.x / s.chunks, chunk = blockIdx.x % s.chunks;
@@ -49,20 +45,15 @@ __global__ void scale_channels_kernel(Scaling<Real, kWidth> s) {
   const std::int64_t begin = chunk * chunk_packs;
   const std::int64_t end =
       begin + chunk_packs < s.sample_packs ? begin + chunk_packs : s.sample_packs;
-  const Pack<Real, kWidth>* x = s.x + sample * s.sample_packs;
-  Pack<Real, kWidth>* y = s.y + sample * s.sample_packs;
   for (std::int64_t at = begin + first; at < end; at += s.stride) {
-    Pack<Real, kWidth> scaled = x[at];
-    for (int i = 0; i < kWidth; ++i) scaled.values[i] *= factor[i];
-    if (s.accumulate) {
-      const Pack<Real, kWidth> before = y[at];
-      for (int i = 0; i < kWidth; ++i) scaled.values[i] += before.values[i];
-    }
-    y[at] = scaled;
+    const std::int64_t element = (sample * s.sample_packs + at) * kWidth;
+    auto scaled = load_wide<kWidth>(s.x + element);
+    for (int i = 0; i < kWidth; ++i) scaled.at[i] *= factor[i];
+    store_rounded(scaled, s.y + element, s.accumulate);
   }
 }
 
-template <typename Real, int kWidth>
+template <typename T, int kWidth>
 void launch_scaling(const char* name, const Tensor& x, const Tensor& step, float p,
                     const RandomStream& random, Write write, const Tensor& y) {
   const auto pixel_packs = static_cast<int>(x.size(3) / kWidth);
@@ -71,36 +62,30 @@ void launch_scaling(const char* name, const Tensor& x, const Tensor& step, float
   const std::int64_t sample_packs = x.size(1) * x.size(2) * pixel_packs;
   const std::int64_t chunk_packs = static_cast<std::int64_t>(stride) * kPacksPerThread;
   const auto chunks = static_cast<int>((sample_packs + chunk_packs - 1) / chunk_packs);
-  simt::launch(name, scale_channels_kernel<Real, kWidth>,
+  simt::launch(name, scale_channels_kernel<T, kWidth>,
                {.grid = {static_cast<unsigned>(x.size(0) * chunks),
                          static_cast<unsigned>((stride + threads - 1) / threads)},
                 .block = {static_cast<unsigned>(threads)},
                 .stream = x.stream()},
-               Scaling<Real, kWidth>{.x = static_cast<const Pack<Real, kWidth>*>(x.raw()),
-                                     .step = step.data<std::int32_t>(),
-                                     .random = random,
-                                     .p = p,
-                                     .pixel_packs = pixel_packs,
-                                     .stride = stride,
-                                     .chunks = chunks,
-                                     .sample_packs = sample_packs,
-                                     .accumulate = write == Write::accumulate,
-                                     .y = static_cast<Pack<Real, kWidth>*>(y.raw())});
-}
-
-bool aligned(const Tensor& tensor) {
-  return reinterpret_cast<std::uintptr_t>(tensor.raw()) % alignof(Pack<float, 4>) == 0;
+               Scaling<T>{.x = x.data<T>(),
+                          .step = step.data<std::int32_t>(),
+                          .random = random,
+                          .p = p,
+                          .pixel_packs = pixel_packs,
+                          .stride = stride,
+                          .chunks = chunks,
+                          .sample_packs = sample_packs,
+                          .accumulate = write == Write::accumulate,
+                          .y = y.data<T>()});
 }
 
 void scale_channels(const char* name, const Tensor& x, const Tensor& step, float p,
                     const RandomStream& random, Write write, const Tensor& y) {
   if (x.elements() == 0) return;
-  for_real("dropout2d", x.dtype(), [&]<typename Real>() {
-    if (x.size(3) % 4 == 0 && aligned(x) && aligned(y)) {
-      launch_scaling<Real, 4>(name, x, step, p, random, write, y);
-    } else {
-      launch_scaling<Real, 1>(name, x, step, p, random, write, y);
-    }
+  for_floating("dropout2d", x.dtype(), [&]<typename T>() {
+    for_pack_width(x.size(3), {x, y}, [&]<int kWidth>() {
+      launch_scaling<T, kWidth>(name, x, step, p, random, write, y);
+    });
   });
 }
 
@@ -118,7 +103,7 @@ void run_backward(const Tensor& dy, const Tensor& step, float p, const RandomStr
 
 template <typename Target>
 Dropout2dOp Dropout2dOp::hand() {
-  return {.dtypes = kReal, .forward = run_forward, .backward = run_backward};
+  return {.dtypes = kFloating, .forward = run_forward, .backward = run_backward};
 }
 template Dropout2dOp Dropout2dOp::hand<simt::Target>();
 

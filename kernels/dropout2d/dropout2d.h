@@ -22,7 +22,7 @@ struct Dropout2dParams {
 
 // y[n,h,w,c] = x[n,h,w,c] m[n,c] / (1 - p), where the mask m[n,c] is 0 with probability p, else 1,
 // independently of the others: m[n,c] = random.uniform(step, n C + c) >= p, with C channels.
-//   x        (n, h, w, c) f32 or f64
+//   x        (n, h, w, c) f32, f64 or bf16
 //   returns  as x; x itself when training is false or p is 0
 //   gradient dx = dy m / (1 - p)
 //   NaN      stays NaN, and Inf becomes NaN, in a dropped channel too: it is multiplied by 0

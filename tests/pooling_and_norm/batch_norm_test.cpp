@@ -7,8 +7,8 @@
 #include <limits>
 
 #include "core/autograd.h"
-#include "kernels/add/add.h"
-#include "kernels/relu/relu.h"
+#include "kernels/binary/binary.h"
+#include "kernels/unary/unary.h"
 #include "tests/error_of.h"
 
 namespace cucina {

@@ -46,6 +46,55 @@ TEST(Map, calls_once_for_every_index) {
   omp_set_num_threads(before);
 }
 
+// Marks every element with its row and column.
+struct MarkElements {
+  std::int64_t* marks;
+  int* calls;
+
+  struct Row {
+    const MarkElements& all;
+    std::int64_t row;
+    template <int kWidth>
+    __device__ void at(std::int64_t i, std::int64_t column) const {
+      for (int j = 0; j < kWidth; ++j) {
+        all.calls[i + j] += 1;
+        all.marks[i + j] = row * 1000000 + column + j;
+      }
+    }
+  };
+  __device__ Row row(std::int64_t row) const { return {*this, row}; }
+};
+
+template <int kWidth>
+void check_map_rows(std::int64_t rows, std::int64_t columns) {
+  constexpr std::int64_t kGuard = 16;  // elements at the end that nobody may touch
+  const std::int64_t n = rows * columns;
+  std::vector<std::int64_t> marks(n + kGuard, -1);
+  std::vector<int> calls(n + kGuard);
+  simt::map_rows<kWidth>("test.map_rows", Stream(), rows, columns,
+                         MarkElements{marks.data(), calls.data()});
+  for (std::int64_t i = 0; i < n; ++i) {
+    ASSERT_EQ(calls[i], 1) << i << " of " << rows << " x " << columns;
+    ASSERT_EQ(marks[i], i / columns * 1000000 + i % columns) << i;
+  }
+  for (std::int64_t i = n; i < n + kGuard; ++i) ASSERT_EQ(calls[i], 0) << i << " past " << n;
+}
+
+TEST(Map, of_rows_handles_every_element_once_and_knows_its_row_and_column) {
+  for (const auto schedule :
+       {simt::Schedule::forward, simt::Schedule::reverse, simt::Schedule::shuffled}) {
+    const simt::ScopedOptions options({.schedule = schedule, .poison_shared = true});
+    for (const std::int64_t columns : {1, 3, 31, 257, 1027, 262147}) {
+      check_map_rows<4>(1, columns);
+      check_map_rows<1>(7, columns);
+    }
+    for (const std::int64_t columns : {4, 36, 1028, 65536}) check_map_rows<4>(5, columns);
+    check_map_rows<8>(1, 1000003);
+    check_map_rows<8>(0, 8);
+    check_map_rows<8>(8, 0);
+  }
+}
+
 TEST(Map, of_nothing_does_nothing) {
   const simt::Statistics before = simt::statistics();
   simt::map("test.map", Stream(), 0, CountAndScale{nullptr, nullptr, nullptr});

@@ -1,0 +1,141 @@
+// Elementwise kernels: a function of one or two numbers, applied to whole tensors by simt's map.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <initializer_list>
+
+#include "core/tensor.h"
+#include "kernels/common/pack.h"
+#include "kernels/simt/map.h"
+#include "kernels/simt/simt.h"
+
+namespace cucina {
+// Every .cu file has its own copy: nvcc and g++ compile the same names to different code.
+namespace {
+
+// Operands: one number for every element of a matrix, or one for every column.
+template <typename T>
+struct ByElement {
+  using Type = T;
+  const T* at;
+  template <int kWidth>
+  __device__ __forceinline__ Pack<Compute<T>, kWidth> load(std::int64_t i, std::int64_t) const {
+    return load_wide<kWidth>(at + i);
+  }
+};
+
+template <typename T>
+struct ByColumn {
+  using Type = T;
+  const T* at;
+  template <int kWidth>
+  __device__ __forceinline__ Pack<Compute<T>, kWidth> load(std::int64_t,
+                                                           std::int64_t column) const {
+    return load_wide<kWidth>(at + column);
+  }
+};
+
+// Where results go.
+template <typename T>
+struct Destination {
+  T* at;
+  bool accumulate;
+};
+
+template <typename F, typename X, typename T>
+struct UnaryMap {
+  F f;
+  X x;
+  Destination<T> y;
+
+  __device__ __forceinline__ const UnaryMap& row(std::int64_t) const { return *this; }
+  template <int kWidth>
+  __device__ __forceinline__ void at(std::int64_t i, std::int64_t column) const {
+    const auto in = x.template load<kWidth>(i, column);
+    Pack<Compute<T>, kWidth> out;
+    for (int j = 0; j < kWidth; ++j) out.at[j] = f(in.at[j]);
+    store_rounded(out, y.at + i, y.accumulate);
+  }
+};
+
+template <typename F, typename A, typename B, typename T>
+struct BinaryMap {
+  F f;
+  A a;
+  B b;
+  Destination<T> y;
+
+  __device__ __forceinline__ const BinaryMap& row(std::int64_t) const { return *this; }
+  template <int kWidth>
+  __device__ __forceinline__ void at(std::int64_t i, std::int64_t column) const {
+    const auto left = a.template load<kWidth>(i, column);
+    const auto right = b.template load<kWidth>(i, column);
+    Pack<Compute<T>, kWidth> out;
+    for (int j = 0; j < kWidth; ++j) out.at[j] = f(left.at[j], right.at[j]);
+    store_rounded(out, y.at + i, y.accumulate);
+  }
+};
+
+// How map_rows() is to see elements; one row when no operand cares.
+struct MapShape {
+  std::int64_t rows, columns;
+};
+inline MapShape one_row(const Tensor& x) { return {1, x.elements()}; }
+inline MapShape rows_of_channels(const Tensor& x) {
+  const std::int64_t columns = x.size(-1);
+  return {columns == 0 ? 0 : x.elements() / columns, columns};
+}
+
+// Do the rows and the addresses of all tensors allow packs of `width`?
+inline bool packs_fit(const MapShape& shape, std::initializer_list<Tensor> tensors,
+                      std::uintptr_t width) {
+  if (shape.rows != 1 && shape.columns % static_cast<std::int64_t>(width) != 0) return false;
+  return std::ranges::all_of(tensors, [&](const Tensor& tensor) {
+    const std::uintptr_t bytes = width * size_of(tensor.dtype());
+    return reinterpret_cast<std::uintptr_t>(tensor.raw()) % (bytes < 16 ? bytes : 16) == 0;
+  });
+}
+
+// Runs `functor` over the elements, kWidth at a time where they allow it.
+template <int kWidth, typename Functor>
+void map_packs(const char* name, const Stream& stream, const MapShape& shape,
+               std::initializer_list<Tensor> tensors, const Functor& functor) {
+  if (packs_fit(shape, tensors, kWidth)) {
+    simt::map_rows<kWidth>(name, stream, shape.rows, shape.columns, functor);
+  } else {
+    simt::map_rows<1>(name, stream, shape.rows, shape.columns, functor);
+  }
+}
+
+// 16 bytes' worth of the narrowest of the types.
+template <typename... Ts>
+inline constexpr int kPackWidth = static_cast<int>(16 / std::min({sizeof(Ts)...}));
+
+// y (+)= f(x), element by element; f computes in Compute<X>.
+template <typename X, typename T, typename F>
+void map_to(const char* name, const F& f, const Tensor& x, Write write, const Tensor& y) {
+  const Destination<T> target{y.data<T>(), write == Write::accumulate};
+  map_packs<kPackWidth<X, T>>(name, y.stream(), one_row(y), {x, y},
+                              UnaryMap<F, ByElement<X>, T>{f, {x.data<X>()}, target});
+}
+
+// y (+)= f(a, b), where b is like a, or a vector over its last axis.
+template <typename T, typename F>
+void map_to(const char* name, const F& f, const Tensor& a, const Tensor& b, Write write,
+            const Tensor& y) {
+  const Destination<T> target{y.data<T>(), write == Write::accumulate};
+  const ByElement<T> left{a.data<T>()};
+  if (b.shape() == a.shape()) {
+    map_packs<kPackWidth<T>>(
+        name, y.stream(), one_row(y), {a, b, y},
+        BinaryMap<F, ByElement<T>, ByElement<T>, T>{f, left, {b.data<T>()}, target});
+  } else {
+    map_packs<kPackWidth<T>>(
+        name, y.stream(), rows_of_channels(y), {a, b, y},
+        BinaryMap<F, ByElement<T>, ByColumn<T>, T>{f, left, {b.data<T>()}, target});
+  }
+}
+
+}  // namespace
+}  // namespace cucina
