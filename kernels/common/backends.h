@@ -23,8 +23,9 @@ inline constexpr DTypes kReal{kF32.bits | 1u << static_cast<unsigned>(DType::f64
 inline constexpr DTypes kFloating{kReal.bits | 1u << static_cast<unsigned>(DType::bf16)};
 
 // An op is a table of function pointers, one per entry of its contract, plus one provider per
-// backend; kernels/unary/unary.h shows one. Host and Gpu are the targets: `hand` is our kernels under
-// simt or on a GPU, `vendor` is oneDNN, or cuDNN and cuBLASLt. A null entry: this backend has none.
+// backend; kernels/unary/unary.h shows one. Host and Gpu are the targets: `hand` is our kernels
+// under simt or on a GPU, `vendor` is oneDNN, or cuDNN and cuBLASLt. A null entry: this backend has
+// none.
 template <typename Op>
 class Backends {
  public:

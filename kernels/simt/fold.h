@@ -45,7 +45,10 @@ constexpr FoldPlan fold_plan(std::int64_t outer, std::int64_t length, std::int64
   const auto parts = [](std::int64_t n, std::int64_t part) { return (n + part - 1) / part; };
   const auto least = [](std::int64_t a, std::int64_t b) { return a < b ? a : b; };
   const auto most = [](std::int64_t a, std::int64_t b) { return a < b ? b : a; };
-  FoldPlan plan{.outer = outer, .length = length, .inner = inner};
+  FoldPlan plan{};
+  plan.outer = outer;
+  plan.length = length;
+  plan.inner = inner;
   const std::int64_t fit = most(kFoldLanes / inner, 1);
   plan.ways = 1;
   // Four lanes at least, so that a pack of one row's elements has a lane each.
@@ -60,8 +63,7 @@ constexpr FoldPlan fold_plan(std::int64_t outer, std::int64_t length, std::int64
   const std::int64_t steps = parts(length, plan.ways);
   const std::int64_t side_by_side = most(parts(outer, plan.rows) * plan.tiles, 1);
   const std::int64_t chunks =
-      joining ? 1
-              : least(least(kMostBlocks / side_by_side, steps / (2 * kSteps)), kJoined * fit);
+      joining ? 1 : least(least(kMostBlocks / side_by_side, steps / kSteps), kJoined * fit);
   plan.steps = most(parts(steps, most(chunks, 1)), 1);
   plan.chunks = most(parts(steps, plan.steps), 1);
   return plan;
@@ -118,7 +120,6 @@ __global__ void __launch_bounds__(kFoldThreads<kWidth>)
     const std::int64_t begin = part.begin_step * plan.stride + part.tile * kFoldLanes + lane;
     std::int64_t steps = begin < elements ? (elements - begin + plan.stride - 1) / plan.stride : 0;
     if (steps > part.steps) steps = part.steps;
-#pragma unroll 4
     for (std::int64_t step = 0; step < steps; ++step) {
       const std::int64_t offset = begin + step * plan.stride;
       fold.template add<kWidth>(own, slot * kWidth, outer * elements + offset, offset);
@@ -146,7 +147,8 @@ __global__ void __launch_bounds__(kFoldThreads<kWidth>)
   for (int at = static_cast<int>(threadIdx.x); at < plan.rows * inner; at += kThreads) {
     const int row = at / inner, column = at - row * inner;
     const std::int64_t outer = part.first_outer + row;
-    if (outer < plan.outer) fold.write(shared, row * lanes + column, part.result(plan, outer, column));
+    if (outer < plan.outer)
+      fold.write(shared, row * lanes + column, part.result(plan, outer, column));
   }
 }
 
@@ -194,8 +196,8 @@ __attribute__((flatten)) void fold_block(const Fold fold, const FoldPlan& plan,
 //                                  the offset-th and following ones of their outer index
 //   join(lanes, at, other)         adds lane `other`, whose elements may be anywhere
 //   write(lanes, at, result)       delivers result number `result` of (outer, chunks, inner)
-// A width is kWidth, by plain loops 1. kWidth divides plan.lanes and length * inner, and inner where
-// there are several tiles.
+// A width is kWidth, by plain loops 1. kWidth divides plan.lanes and length * inner, and inner
+// where there are several tiles.
 //   throws   as launch
 template <int kWidth, typename Fold>
 void fold(const char* name, const Stream& stream, const FoldPlan& plan, const Fold& fold) {
