@@ -1,7 +1,9 @@
-// softmax_cross_entropy's hand-written kernels: one fused pass over the rows, then their mean.
+// softmax_cross_entropy's hand-written kernels: a team of threads per row, then the mean.
 #include <limits>
 
 #include "core/math.h"
+#include "kernels/common/online_softmax.h"
+#include "kernels/common/row_team.h"
 #include "kernels/simt/map.h"
 #include "kernels/simt/simt.h"
 #include "kernels/softmax_cross_entropy/softmax_cross_entropy.h"
@@ -9,177 +11,280 @@
 namespace cucina {
 namespace {
 
-constexpr int kWarp = 32;
-constexpr int kThreads = 128;
-// Rows up to this long are read by one thread each: no barrier, and no idle lanes.
-constexpr std::int64_t kShortRow = 32;
-
-template <typename Real>
+template <typename T>
 struct Rows {
-  const Real* logits;
-  const std::int32_t* labels;
+  using Real = Compute<T>;
+  const T* logits;
+  const std::int32_t* labels;  // null: targets
+  const Real* targets;         // null: labels
+  const Real* weights;         // of the classes; null: 1
+  const Real* divisor;         // of the loss; null: 1 / scale
+  Real scale;
+  Real label_share, every_share;  // of a target: 1 - smoothing, smoothing / classes
   std::int64_t n, classes;
+  bool whole;  // parts may be loaded at once
   Real* losses;
   std::int32_t* correct;
-  Real* dlogits;  // null when not wanted
+  T* dlogits;  // null when not wanted
+
+  __device__ __forceinline__ bool valid(std::int64_t label) const {
+    return label >= 0 && label < classes;
+  }
+  __device__ __forceinline__ Real loss_scale() const {
+    return divisor != nullptr ? Real(1) / *divisor : scale;
+  }
 };
 
-// The largest number and its place; the first among equals.
-template <typename Real>
-struct Largest {
-  Real value;
-  std::int64_t index;
+// A slot's largest value and its place, the first among equals.
+template <typename Real, typename Team>
+struct FirstLargest {
+  static constexpr std::int32_t kNone = std::numeric_limits<std::int32_t>::max();
 
-  // What every number is larger than.
-  __device__ static Largest none() {
-    return {-std::numeric_limits<Real>::infinity(), std::numeric_limits<std::int64_t>::max()};
-  }
-  __device__ void add(Real other, std::int64_t other_index) {
-    if (other > value || (other == value && other_index < index)) {
-      value = other;
-      index = other_index;
+  Real largest[Team::kSlots];
+  std::int32_t index[Team::kSlots];
+
+  __device__ __forceinline__ FirstLargest() {
+    for (int slot = 0; slot < Team::kSlots; ++slot) {
+      largest[slot] = -std::numeric_limits<Real>::infinity();
+      index[slot] = kNone;
     }
   }
+  // In the order of k.
+  __device__ __forceinline__ void add(int slot, Real x, std::int64_t k) {
+    const bool rises = x > largest[slot];
+    index[slot] = rises ? static_cast<std::int32_t>(k) : index[slot];
+    largest[slot] = rises ? x : largest[slot];
+  }
+  // The place of `value`, the largest of all.
+  template <int kTurn>
+  __device__ __forceinline__ std::int32_t first(Real value) const {
+    return Team::template join<kTurn>(
+        [&](int slot) { return largest[slot] == value ? index[slot] : kNone; },
+        [](std::int32_t a, std::int32_t b) { return a < b ? a : b; });
+  }
+  template <int kTurn>
+  __device__ __forceinline__ Real value() const {
+    return Team::template join<kTurn>([&](int slot) { return largest[slot]; },
+                                      [](Real a, Real b) { return a > b ? a : b; });
+  }
 };
 
-// Writes loss and correct of a row, given its largest logit and sum = sum_k e^(logits[k] -
-// largest). A NaN among the logits is skipped by `largest` but is in `sum`.
-template <typename Real>
-__device__ void finish_row(const Rows<Real>& rows, std::int64_t row, const Largest<Real>& largest,
-                           Real sum) {
-  const std::int64_t label = rows.labels[row];
-  const bool valid = label >= 0 && label < rows.classes;
-  rows.losses[row] =
-      valid ? math::log(sum) - (rows.logits[row * rows.classes + label] - largest.value)
-            : std::numeric_limits<Real>::quiet_NaN();
-  rows.correct[row] = largest.index == label && sum == sum ? 1 : 0;
-}
-
-// Adds up e^(logits[k] - largest) over every `stride`-th logit of a row, and leaves the terms where
-// the gradient goes: exp costs more than reading them back.
-template <typename Real>
-__device__ Real sum_of_exps(const Rows<Real>& rows, std::int64_t row, Real largest,
-                            std::int64_t first, std::int64_t stride) {
-  const Real* x = rows.logits + row * rows.classes;
-  Real* dx = rows.dlogits == nullptr ? nullptr : rows.dlogits + row * rows.classes;
-  Real sum = 0;
-  for (std::int64_t k = first; k < rows.classes; k += stride) {
-    const Real term = math::exp(x[k] - largest);
-    sum += term;
-    if (dx != nullptr) dx[k] = term;
-  }
-  return sum;
-}
-
-// Turns the terms that sum_of_exps left into the gradient; same `first` and `stride`.
-template <typename Real>
-__device__ void write_gradient(const Rows<Real>& rows, std::int64_t row, Real sum,
-                               std::int64_t first, std::int64_t stride) {
-  if (rows.dlogits == nullptr) return;
-  Real* dx = rows.dlogits + row * rows.classes;
-  const std::int64_t label = rows.labels[row];
-  const bool valid = label >= 0 && label < rows.classes;
-  const Real weight =
-      valid ? Real(1) / static_cast<Real>(rows.n) : std::numeric_limits<Real>::quiet_NaN();
-  for (std::int64_t k = first; k < rows.classes; k += stride) {
-    dx[k] = (dx[k] / sum - (k == label ? Real(1) : Real(0))) * weight;
-  }
-}
-
-template <typename Real>
-__global__ void one_row_per_thread_kernel(Rows<Real> rows) {
-  const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+// All of a row's target is at its label: neither smoothing nor targets of other classes.
+template <typename T, typename Team>
+__global__ void __launch_bounds__(256) labels_kernel(Rows<T> rows) {
+  using Real = Compute<T>;
+  const std::int64_t row = Team::row();
   if (row >= rows.n) return;
-  const Real* x = rows.logits + row * rows.classes;
-  auto largest = Largest<Real>::none();
-  for (std::int64_t k = 0; k < rows.classes; ++k) largest.add(x[k], k);
-  const Real sum = sum_of_exps<Real>(rows, row, largest.value, 0, 1);
-  finish_row(rows, row, largest, sum);
-  write_gradient<Real>(rows, row, sum, 0, 1);
+  const T* x = rows.logits + row * rows.classes;
+  OnlineSoftmax<Real, Team> online;
+  FirstLargest<Real, Team> places;
+  Team::for_parts(rows.classes, rows.whole, [&]<int kWidth>(std::int64_t k, int slot) {
+    const auto values = row_elements<kWidth>(x + k);
+    for (int j = 0; j < kWidth; ++j) {
+      online.add(slot + j, values[j]);
+      places.add(slot + j, values[j], k + j);
+    }
+  });
+  const SoftmaxSum<Real> softmax = online.template join<0>();
+  const Real largest = softmax.largest, sum = softmax.sum;
+  const std::int32_t answer = places.template first<2>(largest);
+  const std::int64_t label = rows.labels[row];
+  const bool valid = rows.valid(label);
+  const Real weight = !valid                    ? std::numeric_limits<Real>::quiet_NaN()
+                      : rows.weights != nullptr ? rows.weights[label]
+                                                : Real(1);
+  if (Team::lane() == 0) {
+    rows.losses[row] =
+        valid && weight != Real(0)
+            ? weight * (math::log(sum) - (static_cast<Real>(x[label]) - largest))
+            : sum * Real(0) + weight;  // NaN where there are no probabilities or no label, else 0
+    rows.correct[row] = answer == label && sum == sum ? 1 : 0;
+  }
+  if (rows.dlogits == nullptr) return;
+  T* to = rows.dlogits + row * rows.classes;
+  const Real scale = rows.loss_scale() * weight, share = Real(1) / sum;
+  Team::for_parts(rows.classes, rows.whole, [&]<int kWidth>(std::int64_t k, int) {
+    const auto values = row_elements<kWidth>(x + k);
+    store_elements<kWidth>(to + k, false, [&](int j) {
+      const Real target = k + j == label ? Real(1) : Real(0);
+      return fma(math::exp(values[j] - largest), share, -target) * scale;
+    });
+  });
 }
 
-// Blocks of one warp: a barrier waits for 32 threads, and 16 such blocks or more share an SM.
-template <typename Real>
-__global__ void one_row_per_warp_kernel(Rows<Real> rows) {
-  __shared__ Largest<Real> largest_of_lane[kWarp];
-  __shared__ Real sum_of_lane[kWarp];
-  const int lane = static_cast<int>(threadIdx.x);
-  const std::int64_t row = blockIdx.x;
-  const Real* x = rows.logits + row * rows.classes;
-
-  auto largest = Largest<Real>::none();
-  for (std::int64_t k = lane; k < rows.classes; k += kWarp) largest.add(x[k], k);
-  largest_of_lane[lane] = largest;
-  __syncthreads();
-  for (const Largest<Real>& other : largest_of_lane) largest.add(other.value, other.index);
-
-  sum_of_lane[lane] = sum_of_exps<Real>(rows, row, largest.value, lane, kWarp);
-  __syncthreads();
-  Real sum = 0;
-  for (const Real other : sum_of_lane) sum += other;
-
-  if (lane == 0) finish_row(rows, row, largest, sum);
-  write_gradient<Real>(rows, row, sum, lane, kWarp);
+// Any targets.
+template <typename T, typename Team>
+__global__ void __launch_bounds__(256) targets_kernel(Rows<T> rows) {
+  using Real = Compute<T>;
+  const std::int64_t row = Team::row();
+  if (row >= rows.n) return;
+  const T* x = rows.logits + row * rows.classes;
+  const std::int64_t label = rows.labels != nullptr ? rows.labels[row] : -1;
+  const Real* soft = rows.targets != nullptr ? rows.targets + row * rows.classes : nullptr;
+  const auto plain_target = [&](std::int64_t k) {
+    return soft != nullptr ? soft[k] : k == label ? Real(1) : Real(0);
+  };
+  const auto target = [&](std::int64_t k) {
+    const Real smooth = fma(rows.label_share, plain_target(k), rows.every_share);
+    return rows.weights != nullptr ? rows.weights[k] * smooth : smooth;
+  };
+  OnlineSoftmax<Real, Team> online;
+  FirstLargest<Real, Team> places, target_places;
+  Real targets[Team::kSlots] = {};
+  Team::for_parts(rows.classes, rows.whole, [&]<int kWidth>(std::int64_t k, int slot) {
+    const auto values = row_elements<kWidth>(x + k);
+    for (int j = 0; j < kWidth; ++j) {
+      online.add(slot + j, values[j]);
+      places.add(slot + j, values[j], k + j);
+      target_places.add(slot + j, plain_target(k + j), k + j);
+      targets[slot + j] += target(k + j);
+    }
+  });
+  const SoftmaxSum<Real> softmax = online.template join<0>();
+  const Real largest = softmax.largest, sum = softmax.sum;
+  const std::int32_t answer = places.template first<2>(largest);
+  const Real largest_target = target_places.template value<3>();
+  const std::int32_t right = target_places.template first<4>(largest_target);
+  const bool valid = soft != nullptr || rows.valid(label);
+  const Real all_targets = Team::template sum<5>(targets);
+  const Real log_sum = math::log(sum), share = all_targets / sum;
+  const Real scale = valid ? rows.loss_scale() : std::numeric_limits<Real>::quiet_NaN();
+  Real losses[Team::kSlots] = {};
+  T* to = rows.dlogits != nullptr ? rows.dlogits + row * rows.classes : nullptr;
+  Team::for_parts(rows.classes, rows.whole, [&]<int kWidth>(std::int64_t k, int slot) {
+    const auto values = row_elements<kWidth>(x + k);
+    for (int j = 0; j < kWidth; ++j) {
+      const Real q = target(k + j);
+      const Real loss = q * (log_sum - (values[j] - largest));
+      losses[slot + j] += q == Real(0) ? Real(0) : loss;
+    }
+    if (to == nullptr) return;
+    store_elements<kWidth>(to + k, false, [&](int j) {
+      return fma(math::exp(values[j] - largest), share, -target(k + j)) * scale;
+    });
+  });
+  const Real loss = Team::template sum<6>(losses);
+  if (Team::lane() == 0) {
+    rows.losses[row] = valid ? loss + sum * Real(0) : std::numeric_limits<Real>::quiet_NaN();
+    rows.correct[row] = valid && answer == right && sum == sum ? 1 : 0;
+  }
 }
 
-// One warp: lane l adds losses l, l + 32, ..., then lane 0 adds the lanes. In double, so that a
-// million rows lose nothing.
-template <typename Real>
-__global__ void mean_kernel(const Real* losses, std::int64_t n, Real* mean) {
-  __shared__ double sum_of_lane[kWarp];
-  double sum = 0;
-  for (std::int64_t row = threadIdx.x; row < n; row += kWarp) sum += losses[row];
-  sum_of_lane[threadIdx.x] = sum;
-  __syncthreads();
-  if (threadIdx.x != 0) return;
-  sum = 0;
-  for (const double other : sum_of_lane) sum += other;
-  *mean = static_cast<Real>(sum / static_cast<double>(n));
+// One row: its sum of of(k), in double, so that a million rows lose nothing, delivered by
+// `finish`.
+template <typename Team, typename Of, typename Finish>
+__global__ void __launch_bounds__(256) sum_kernel(Of of, std::int64_t n, Finish finish) {
+  if (Team::row() > 0) return;
+  double sums[Team::kSlots] = {};
+  Team::for_parts(n, false, [&]<int kWidth>(std::int64_t k, int slot) {
+    for (int j = 0; j < kWidth; ++j) sums[slot + j] += static_cast<double>(of(k + j));
+  });
+  const double sum = Team::template sum<0>(sums);
+  if (Team::lane() == 0) finish(sum);
 }
 
 template <typename Real>
+struct WeightOfLabel {
+  const std::int32_t* labels;
+  const Real* weights;
+  std::int64_t classes;
+  __device__ Real operator()(std::int64_t row) const {
+    const std::int64_t label = labels[row];
+    return label >= 0 && label < classes ? weights[label] : std::numeric_limits<Real>::quiet_NaN();
+  }
+};
+
+template <typename Real>
+struct LossOfRow {
+  const Real* losses;
+  __device__ Real operator()(std::int64_t row) const { return losses[row]; }
+};
+
+// *to = sum / *divisor, or over `count` where there is none.
+template <typename Real>
+struct Quotient {
+  const Real* divisor;
+  double count;
+  Real* to;
+  __device__ void operator()(double sum) const {
+    *to = static_cast<Real>(sum / (divisor != nullptr ? static_cast<double>(*divisor) : count));
+  }
+};
+
+template <typename Of, typename Finish>
+void sum_rows(const char* name, const Stream& stream, std::int64_t n, const Of& of,
+              const Finish& finish) {
+  for_row_team(n, [&](auto team) {
+    using Team = decltype(team);
+    launch_rows<Team>(name, sum_kernel<Team, Of, Finish>, stream, 1, of, n, finish);
+  });
+}
+
+template <typename T>
 struct BackwardElement {
-  const Real* dy;
-  const Real* dlogits;
-  Real* dx;
+  const Compute<T>* dy;
+  const T* dlogits;
+  T* dx;
   bool accumulate;
   __device__ void operator()(std::int64_t i) const {
-    const Real gradient = *dy * dlogits[i];
-    dx[i] = accumulate ? dx[i] + gradient : gradient;
+    using Real = Compute<T>;
+    const Real gradient = *dy * static_cast<Real>(dlogits[i]);
+    dx[i] = T(accumulate ? static_cast<Real>(dx[i]) + gradient : gradient);
   }
 };
 
-void run_forward(const Tensor& logits, const Tensor& labels, const SoftmaxCrossEntropy& result,
-                 const Tensor& dlogits) {
-  for_real("softmax_cross_entropy", logits.dtype(), [&]<typename Real>() {
-    const Rows<Real> rows{.logits = logits.data<Real>(),
-                          .labels = labels.data<std::int32_t>(),
-                          .n = logits.size(0),
-                          .classes = logits.size(1),
-                          .losses = result.losses.data<Real>(),
-                          .correct = result.correct.data<std::int32_t>(),
-                          .dlogits = dlogits.defined() ? dlogits.data<Real>() : nullptr};
-    const Stream stream = logits.stream();
-    if (rows.classes <= kShortRow) {
-      const auto blocks = static_cast<unsigned>((rows.n + kThreads - 1) / kThreads);
-      simt::launch("softmax_cross_entropy.forward", one_row_per_thread_kernel<Real>,
-                   {.grid = {blocks}, .block = {kThreads}, .stream = stream}, rows);
-    } else {
-      simt::launch("softmax_cross_entropy.forward", one_row_per_warp_kernel<Real>,
-                   {.grid = {static_cast<unsigned>(rows.n)}, .block = {kWarp}, .stream = stream},
-                   rows);
+template <typename T>
+T* data_or_null(const Tensor& tensor) {
+  return tensor.defined() ? tensor.data<T>() : nullptr;
+}
+
+void run_forward(const SoftmaxCrossEntropyInputs& in, const SoftmaxCrossEntropyParams& params,
+                 const Tensor& scratch, const SoftmaxCrossEntropy& result, const Tensor& dlogits) {
+  for_floating("softmax_cross_entropy", in.logits.dtype(), [&]<typename T>() {
+    using Real = Compute<T>;
+    const Stream stream = in.logits.stream();
+    const std::int64_t n = in.logits.size(0), classes = in.logits.size(1);
+    const bool labels = in.targets.dtype() == DType::i32;
+    const bool mean = params.reduction == Reduction::mean;
+    const bool weighted_mean = mean && labels && in.class_weights.defined();
+    const double count = mean ? static_cast<double>(n) : 1;
+    const Rows<T> rows{
+        .logits = in.logits.data<T>(),
+        .labels = labels ? in.targets.data<std::int32_t>() : nullptr,
+        .targets = labels ? nullptr : in.targets.data<Real>(),
+        .weights = data_or_null<Real>(in.class_weights),
+        .divisor = weighted_mean ? scratch.data<Real>() : nullptr,
+        .scale = static_cast<Real>(1 / count),
+        .label_share = static_cast<Real>(1 - params.label_smoothing),
+        .every_share = static_cast<Real>(params.label_smoothing / static_cast<double>(classes)),
+        .n = n,
+        .classes = classes,
+        .whole = whole_parts(classes, {in.logits, dlogits}),
+        .losses = result.losses.data<Real>(),
+        .correct = result.correct.data<std::int32_t>(),
+        .dlogits = data_or_null<T>(dlogits)};
+    if (weighted_mean) {
+      sum_rows("softmax_cross_entropy.weights", stream, n,
+               WeightOfLabel<Real>{rows.labels, rows.weights, classes},
+               Quotient<Real>{nullptr, 1, scratch.data<Real>()});
     }
-    simt::launch("softmax_cross_entropy.mean", mean_kernel<Real>,
-                 {.grid = {1}, .block = {kWarp}, .stream = stream}, rows.losses, rows.n,
-                 result.loss.data<Real>());
+    const bool at_labels = labels && params.label_smoothing == 0;
+    for_row_team(classes, [&](auto team) {
+      using Team = decltype(team);
+      launch_rows<Team>("softmax_cross_entropy.forward",
+                        at_labels ? labels_kernel<T, Team> : targets_kernel<T, Team>, stream, n,
+                        rows);
+    });
+    sum_rows("softmax_cross_entropy.mean", stream, n, LossOfRow<Real>{rows.losses},
+             Quotient<Real>{rows.divisor, count, result.loss.data<Real>()});
   });
 }
 
 void run_backward(const Tensor& dy, const Tensor& dlogits, Write write, const Tensor& dx) {
-  for_real("softmax_cross_entropy", dy.dtype(), [&]<typename Real>() {
+  for_floating("softmax_cross_entropy", dx.dtype(), [&]<typename T>() {
     simt::map("softmax_cross_entropy.backward", dy.stream(), dx.elements(),
-              BackwardElement<Real>{dy.data<Real>(), dlogits.data<Real>(), dx.data<Real>(),
-                                    write == Write::accumulate});
+              BackwardElement<T>{dy.data<Compute<T>>(), dlogits.data<T>(), dx.data<T>(),
+                                 write == Write::accumulate});
   });
 }
 
@@ -187,7 +292,7 @@ void run_backward(const Tensor& dy, const Tensor& dlogits, Write write, const Te
 
 template <typename Target>
 SoftmaxCrossEntropyOp SoftmaxCrossEntropyOp::hand() {
-  return {.dtypes = kReal, .forward = run_forward, .backward = run_backward};
+  return {.dtypes = kFloating, .forward = run_forward, .backward = run_backward};
 }
 template SoftmaxCrossEntropyOp SoftmaxCrossEntropyOp::hand<simt::Target>();
 
