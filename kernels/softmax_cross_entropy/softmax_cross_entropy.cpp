@@ -87,7 +87,8 @@ Case make_case(const Setting& s) {
   const Operand weights{.name = "class_weights",
                         .shape = {s.weights ? s.classes : 0},
                         .fill = Fill::positive,
-                        .wide = true};
+                        .wide = true,
+                        .spreads = true};
   const std::vector<Operand> inputs{logits, s.soft ? soft : labels, weights};
   const std::vector<Operand> results{{.name = "loss", .shape = {}, .wide = true},
                                      {.name = "losses", .shape = {s.n}, .wide = true},
@@ -125,10 +126,10 @@ Case make_case(const Setting& s) {
          .inputs = {logits}};
   c.function = [s, params, shape](const Tensors& in) {
     // Numbers of no pattern, and none of them 0.
-    const auto filled = [&](const Shape& of, int step) {
+    const auto filled = [&](const Shape& of, std::size_t step, double size) {
       std::vector<double> values(static_cast<std::size_t>(of.elements()));
       for (std::size_t i = 0; i < values.size(); ++i) {
-        values[i] = static_cast<double>(1 + i * static_cast<std::size_t>(step) % 11) / 8;
+        values[i] = size * static_cast<double>(1 + i * step % 11);
       }
       return Tensor::from(values, of).to(in[0].device());
     };
@@ -136,10 +137,10 @@ Case make_case(const Setting& s) {
     for (std::size_t row = 0; row < labels.size(); ++row) {
       labels[row] = static_cast<std::int32_t>(static_cast<std::int64_t>(row) % s.classes);
     }
-    const Tensor targets =
-        s.soft ? filled(shape, 7) : Tensor::from(labels, {s.n}).to(in[0].device());
+    const Tensor targets = s.soft ? filled(shape, 7, 0.125 / static_cast<double>(s.classes))
+                                  : Tensor::from(labels, {s.n}).to(in[0].device());
     return softmax_cross_entropy(in[0], targets, params,
-                                 s.weights ? filled({s.classes}, 5) : Tensor())
+                                 s.weights ? filled({s.classes}, 5, 0.125) : Tensor())
         .loss;
   };
   return c;

@@ -126,7 +126,7 @@ __global__ void __launch_bounds__(256) targets_kernel(Rows<T> rows) {
   };
   const auto target = [&](std::int64_t k) {
     const Real smooth = fma(rows.label_share, plain_target(k), rows.every_share);
-    return rows.weights != nullptr ? rows.weights[k] * smooth : smooth;
+    return rows.weights != nullptr && smooth != Real(0) ? rows.weights[k] * smooth : smooth;
   };
   OnlineSoftmax<Real, Team> online;
   FirstLargest<Real, Team> places, target_places;

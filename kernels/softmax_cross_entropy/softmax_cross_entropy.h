@@ -25,7 +25,7 @@ struct SoftmaxCrossEntropy {
 // With p[n,k] = e^logits[n,k] / sum_j e^logits[n,j] and targets t, which for labels are 1 at the
 // label and 0 elsewhere,
 //   q[n,k]    = class_weights[k] ((1 - s) t[n,k] + s / classes), s = label_smoothing
-//   losses[n] = -sum_k q[n,k] log p[n,k], in nats; a term with q = 0 is 0
+//   losses[n] = -sum_k q[n,k] log p[n,k], in nats; 0 times anything is 0 here and in q
 //   loss      = sum_n losses[n] / d, with d = 1 for Reduction::sum; else n, but for labels with
 //               class_weights the sum of their labels' weights, as in PyTorch
 // computed from logits[n,k] - max_k logits[n,k], so that no e^ overflows. One pass over the logits
@@ -37,7 +37,8 @@ struct SoftmaxCrossEntropy {
 //   returns  loss and losses in that dtype, too
 //   gradient dlogits[n,k] = dloss (p[n,k] sum_j q[n,j] - q[n,k]) / d; none for targets and weights
 //   NaN      a row with a NaN or +Inf logit, or -Inf only, has a NaN loss and gradient, correct 0;
-//            weights of labels that sum to 0 make loss and gradient NaN
+//            weights of labels that sum to 0 make loss and gradient NaN; NaN or Inf among targets
+//            and weights reaches the rows it belongs to
 //   throws   Error when a shape or dtype is wrong, targets or class_weights require a gradient, a
 //            param is out of range, n or classes is 0 (there is no mean), or, on the cpu, a label
 //            is not a class (exit code 3). On cuda nobody waits for the device to look at the

@@ -28,7 +28,8 @@ struct Targets {
   }
   // The target that the loss is taken with.
   double at(std::int64_t k) const {
-    return weight(k) * ((1 - smoothing) * plain(k) + smoothing / static_cast<double>(classes));
+    const double smooth = (1 - smoothing) * plain(k) + smoothing / static_cast<double>(classes);
+    return smooth == 0 ? 0 : weight(k) * smooth;
   }
   std::int64_t answer() const {
     if (labels()) return label();
