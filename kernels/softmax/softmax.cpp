@@ -25,12 +25,11 @@ Tensor apply(std::string_view name, const Tensor& x, Forward forward, Backward b
   const std::int64_t classes = x.size(-1);
   const Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
   choose(forward, x)(rows_of(x, classes), rows_of(y, classes));
-  record(name, y, {x}, {{"y", y}},
-         [=](const Tensor& dy, const Saved& saved, Gradients& gradients) {
-           const auto [dx, write] = gradients.slot(0);
-           choose(backward, dy)(rows_of(dy, classes), rows_of(saved[0].tensor, classes), write,
-                                rows_of(dx, classes));
-         });
+  record(name, y, {x}, {{"y", y}}, [=](const Tensor& dy, const Saved& saved, Gradients& gradients) {
+    const auto [dx, write] = gradients.slot(0);
+    choose(backward, dy)(rows_of(dy, classes), rows_of(saved[0].tensor, classes), write,
+                         rows_of(dx, classes));
+  });
   return y;
 }
 
