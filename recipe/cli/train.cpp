@@ -14,6 +14,7 @@
 #include "nn/init.h"
 #include "nn/models.h"
 #include "nn/weights.h"
+#include "recipe/cli/augment_option.h"
 #include "recipe/cli/command.h"
 #include "recipe/cli/options.h"
 #include "recipe/cli/resume.h"
@@ -36,6 +37,7 @@ struct Options {
   double dropout = 0;
   skeleton::TrainOptions train;
   std::string schedule = "constant";
+  AugmentOption augment;
   std::int64_t seed = 1;
   std::string head = "kaiming";
   ComputeOptions compute;
@@ -77,7 +79,7 @@ std::vector<report::Section> settings(const Options& options, const data::Datase
                                       const std::string& device, const std::string& backend) {
   const skeleton::TrainOptions& train = options.train;
   const nn::ModelSpec& spec = model.spec;
-  return {
+  std::vector<report::Section> sections{
       {"",
        {{"cucina", std::string(kVersion)},
         {"seed", options.seed},
@@ -108,6 +110,8 @@ std::vector<report::Section> settings(const Options& options, const data::Datase
         {"weight_decay", train.weight_decay}}},
       {"schedule", settings(schedule.options())},
   };
+  if (is_random(train.augmentation)) sections.push_back(section(train.augmentation));
+  return sections;
 }
 
 std::string result_line(const skeleton::Evaluation& test, const skeleton::TrainResult& training,
@@ -202,6 +206,7 @@ int run(Options options) {
   if (options.out.empty()) options.out = default_out(options);
 
   const data::Dataset data = data::load(options.data);
+  options.train.augmentation = options.augment.for_images(data.train.h, data.train.w, data.train.c);
   nn::Model model = nn::make_model({.name = options.model,
                                     .h = data.train.h,
                                     .w = data.train.w,
@@ -311,8 +316,10 @@ Run add_train(CLI::App& app) {
   add_number(app, "--momentum", &train.momentum, Numbers::below_one, "sgd: momentum");
   add_number(app, "--weight-decay", &train.weight_decay, Numbers::not_negative,
              "Of weights, not of biases; decoupled with adam (AdamW), L2 with sgd");
+  add_augment(app, &options->augment);
   add_integer(app, "--seed", &options->seed, 0,
-              "Of initial weights, order of images and dropout; the splits do not depend on it");
+              "Of initial weights, order of images, dropout and augmentation; the splits do not "
+              "depend on it");
   add_choice(
       app, "--head", &options->head, {"kaiming", "prior"},
       "How the last layer starts; prior: it predicts the class frequencies, so that training "

@@ -19,7 +19,7 @@ ChannelStats standardisation(const ImageSet& train) {
 
 Loader::Loader(const ImageSet& set, const ChannelStats& stats, std::int64_t batch_size,
                Device device)
-    : set_(set), batch_size_(batch_size), device_(device) {
+    : set_(set), batch_size_(batch_size), device_(device), stats_(stats) {
   if (batch_size < 1) fail("loader: the batch size is {}; it must be at least 1", batch_size);
   if (static_cast<std::int64_t>(stats.mean.size()) != set.c ||
       static_cast<std::int64_t>(stats.stddev.size()) != set.c)
@@ -34,25 +34,57 @@ Loader::Loader(const ImageSet& set, const ChannelStats& stats, std::int64_t batc
   }
 }
 
+void Loader::augment(const Augmentation& how, const RandomStream& random, const Tensor& step) {
+  check(how, set_.h, set_.w, set_.c);
+  augmentation_ = {.how = how, .random = random, .step = step};
+  if (!is_random(how) || device_set_.images.defined()) return;
+  const auto tensor = [&](const std::vector<double>& values) {
+    return Tensor::from(values, {set_.c}).to(DType::f32).to(device_);
+  };
+  // The pixels stay where they are on the cpu. Nobody writes to them.
+  auto* pixels = const_cast<std::uint8_t*>(set_.pixels.data());
+  const Shape shape{set_.n, set_.h, set_.w, set_.c};
+  device_set_.images =
+      Tensor::over(Storage::borrow(pixels, set_.pixels.size(), Device::cpu), 0, shape, DType::u8)
+          .to(device_);
+  device_set_.mean = tensor(stats_.mean);
+  device_set_.stddev = tensor(stats_.stddev);
+}
+
 Batch Loader::gather(std::span<const std::int64_t> indices) const {
-  const auto n = static_cast<std::int64_t>(indices.size());
-  const Tensor images = Tensor::empty({n, set_.h, set_.w, set_.c});
-  const Tensor labels = Tensor::empty({n}, DType::i32);
-  float* x = images.data<float>();
+  const Tensor labels = Tensor::empty({static_cast<std::int64_t>(indices.size())}, DType::i32);
   auto* label = labels.data<std::int32_t>();
-  const std::size_t channels = table_.size();
   for (const std::int64_t index : indices) {
     if (index < 0 || index >= set_.n)
       fail("loader: image {} asked for; the set has {}", index, set_.n);
+    *label++ = set_.labels[static_cast<std::size_t>(index)];
+  }
+  return {.images = is_random(augmentation_.how) ? augmented(indices) : standardised(indices),
+          .labels = labels.to(device_)};
+}
+
+Tensor Loader::standardised(std::span<const std::int64_t> indices) const {
+  const auto n = static_cast<std::int64_t>(indices.size());
+  const Tensor images = Tensor::empty({n, set_.h, set_.w, set_.c});
+  float* x = images.data<float>();
+  const std::size_t channels = table_.size();
+  for (const std::int64_t index : indices) {
     const std::span<const std::uint8_t> pixels = set_.image(index);
     if (channels == 1) {
       for (const std::uint8_t pixel : pixels) *x++ = table_[0][pixel];
     } else {
       for (std::size_t i = 0; i < pixels.size(); ++i) *x++ = table_[i % channels][pixels[i]];
     }
-    *label++ = set_.labels[static_cast<std::size_t>(index)];
   }
-  return {.images = images.to(device_), .labels = labels.to(device_)};
+  return images.to(device_);
+}
+
+Tensor Loader::augmented(std::span<const std::int64_t> indices) const {
+  const Tensor narrow = Tensor::empty({static_cast<std::int64_t>(indices.size())}, DType::i32);
+  std::copy(indices.begin(), indices.end(), narrow.data<std::int32_t>());
+  AugmentInputs in = device_set_;
+  in.indices = narrow.to(device_);
+  return cucina::augment(in, augmentation_);
 }
 
 // Not (n + size - 1) / size: a size may be as large as the type holds.

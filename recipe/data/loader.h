@@ -6,7 +6,9 @@
 #include <span>
 #include <vector>
 
+#include "core/random.h"
 #include "core/tensor.h"
+#include "kernels/augment/augment.h"
 #include "recipe/data/image_set.h"
 
 namespace cucina::data {
@@ -28,6 +30,11 @@ class Loader {
   //   throws   Error when the batch size is not positive, or `stats` has not one entry per channel
   Loader(const ImageSet& set, const ChannelStats& stats, std::int64_t batch_size, Device device);
 
+  // From now on gather() changes images as `how` says, drawing numbers at `step` (i32, one element,
+  // on the loader's device), which is read then. The set goes to the device as it is.
+  //   throws   Error when `how` does not suit the images
+  void augment(const Augmentation& how, const RandomStream& random, const Tensor& step);
+
   // The images at `indices`, in that order.
   Batch gather(std::span<const std::int64_t> indices) const;
 
@@ -40,10 +47,17 @@ class Loader {
   std::int64_t batch_size() const { return batch_size_; }
 
  private:
+  Tensor standardised(std::span<const std::int64_t> indices) const;
+  Tensor augmented(std::span<const std::int64_t> indices) const;
+
   const ImageSet& set_;
   std::int64_t batch_size_;
   Device device_;
   std::vector<std::array<float, 256>> table_;  // what a pixel of each channel becomes
+  ChannelStats stats_;
+  // For augmented batches.
+  AugmentInputs device_set_;
+  AugmentParams augmentation_;
 };
 
 // The order in which epoch `epoch` (from 0) visits n images: a permutation that depends on seed and

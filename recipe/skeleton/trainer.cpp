@@ -169,6 +169,7 @@ Trainer::Trainer(nn::Model& model, const data::Dataset& data, const TrainOptions
       steps_per_epoch_(count_steps(loader_, data.train.n, model)),
       schedule_(make_schedule(options, steps_per_epoch_)) {
   model.net->move_buffers(options.device);
+  loader_.augment(options.augmentation, RandomStream(options.seed, "augment"), optimizer_->steps());
   nn::use_random(*model.net, RandomStream(options.seed, "dropout"), optimizer_->steps());
 }
 

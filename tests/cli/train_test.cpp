@@ -89,6 +89,27 @@ TEST(Train, TheSameSeedGivesTheSameBitsOnAnyNumberOfThreads) {
   }
 }
 
+TEST(Train, AugmentationIsRepeatableAndWrittenDown) {
+  const Folder folder;
+  write_spots(folder / "data", 300, 20);
+  const Arguments plain{"--model",   "linear", "--epochs", "2",
+                        "--backend", "hand",   "--json",   "--overwrite"};
+  Arguments augmented = plain;
+  augmented.insert(augmented.end(),
+                   {"--augment", "crop,flip=0.25,rotate,cutout=3,border=zero,contrast"});
+  const std::string without = fingerprint(folder, plain, {});
+  EXPECT_EQ(text_of(folder / "run" / "config.toml").find("[augment]"), std::string::npos);
+  const std::string one = fingerprint(folder, augmented, {{"OMP_NUM_THREADS", "1"}});
+  EXPECT_NE(one, without);
+  EXPECT_EQ(fingerprint(folder, augmented, {{"OMP_NUM_THREADS", "3"}}), one);
+  const std::string config = text_of(folder / "run" / "config.toml");
+  EXPECT_NE(config.find("\n[augment]\n"
+                        "crop = 1\nflip = 0.25\nrotate = 15.0\ncontrast = 0.2\ncutout = 3\n"
+                        "border = \"zero\"\n"),
+            std::string::npos)
+      << config;
+}
+
 TEST(Train, ALastBatchOfOneImageIsLeftOutUnderBatchNormOnly) {
   const Folder folder;
   write_spots(folder / "data", 108, 20);  // 99 are left to train on: 7 batches of 14, and 1 image

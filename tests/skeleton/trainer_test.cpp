@@ -81,6 +81,39 @@ TEST(Loader, StandardisesEveryChannelByItself) {
             std::string::npos);
 }
 
+TEST(Loader, AugmentsByImageAndStepWhateverTheBatch) {
+  data::ImageSet set = noise(5, 3, 1);
+  data::Loader loader(set, data::standardisation(set), 8, Device::cpu);
+  const Tensor step = Tensor::zeros({1}, DType::i32);
+  const auto images = [&](const std::vector<std::int64_t>& indices) {
+    return loader.gather(indices).images;
+  };
+  const auto plain = images({1}).to_vector<float>();
+  const Augmentation how{.crop = 2, .flip = 0.5f, .cutout = 1};
+  loader.augment(how, RandomStream(1, "augment"), step);
+  const auto changed = images({1}).to_vector<float>();
+  EXPECT_NE(changed, plain);
+  EXPECT_EQ(images({3, 1}).rows(1, 2).to_vector<float>(), changed);
+  EXPECT_EQ(loader.gather(std::vector<std::int64_t>{4, 2}).labels.to_vector<std::int32_t>(),
+            (std::vector<std::int32_t>{1, 2}));
+  step.fill(1);
+  EXPECT_NE(images({1}).to_vector<float>(), changed);
+  // A window that does not move: the same pixels, standardised by the same numbers.
+  loader.augment({.crop = 1, .border = Border::zero}, RandomStream(1, "augment"), step);
+  std::set<float> seen(plain.begin(), plain.end());
+  int moved = 0;
+  for (const float value : images({1}).to_vector<float>()) {
+    const auto near = seen.lower_bound(value - 1e-5f);
+    moved += near == seen.end() || *near > value + 1e-5f;
+  }
+  EXPECT_LE(moved, 14) << "at most a row and a column are from beyond the border";
+  loader.augment({}, RandomStream(1, "augment"), step);
+  EXPECT_EQ(images({1}).to_vector<float>(), plain);
+  EXPECT_EQ(error_of([&] { loader.augment({.crop = 4}, RandomStream(1, "augment"), step); }),
+            "augment: crop is 4 but must be from 0 to 3, less than a side of 4x4 images");
+  EXPECT_NE(error_of([&] { images({5}); }).find("image 5"), std::string::npos);
+}
+
 TEST(Loader, EveryEpochVisitsEachImageOnceInAnotherOrder) {
   const std::vector<std::int64_t> first = data::epoch_order(1, 0, 100);
   EXPECT_EQ(std::set<std::int64_t>(first.begin(), first.end()).size(), 100u);
