@@ -28,11 +28,11 @@ struct TrainOptions {
   std::int64_t batch_size = 8;
   std::string optimizer = "adam";  // or "sgd"
   double learning_rate = 3e-4;
+  double momentum = 0;      // sgd
+  double weight_decay = 0;  // adam: decoupled; of weights only
   // Its learning rate is set to the one above, and its steps to those of all epochs where it has 0.
   optim::ScheduleOptions schedule = {};
   std::int64_t checkpoint_every = 0;  // steps, besides the end of every epoch; 0: only there
-  double momentum = 0;                // sgd
-  double weight_decay = 0;            // adam: decoupled; of weights only
   Augmentation augmentation = {};     // of training images; off
   std::uint64_t seed = 1;
   Device device = Device::cpu;

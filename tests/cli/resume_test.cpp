@@ -15,9 +15,11 @@ using Json = nlohmann::json;
 Arguments train(const Arguments& more) {
   Arguments all{"train", "--data", "data", "--out", "run", "--json"};
   const std::map<std::string, std::string> defaults{
-      {"--device", "cpu"},  {"--backend", "hand"},    {"--model", "bn_cnn"},
-      {"--dropout", "0.2"}, {"--epochs", "2"},        {"--batch-size", "16"},
-      {"--lr", "3e-3"},     {"--schedule", "cosine"}, {"--warmup-steps", "5"},
+      {"--device", "cpu"},     {"--backend", "hand"},
+      {"--model", "bn_cnn"},   {"--dropout", "0.2"},
+      {"--epochs", "2"},       {"--batch-size", "16"},
+      {"--lr", "3e-3"},        {"--schedule", "cosine"},
+      {"--warmup-steps", "5"}, {"--augment", "crop,flip,cutout"},
   };
   for (const auto& [flag, value] : defaults)
     if (std::find(more.begin(), more.end(), flag) == more.end())
