@@ -3,6 +3,9 @@
 
 #include <cuda_runtime_api.h>
 
+#include <memory>
+#include <type_traits>
+
 #include "core/error.h"
 
 namespace cucina {
@@ -93,6 +96,34 @@ void zero(void* data, std::size_t bytes, void* stream) {
   check(cudaMemsetAsync(data, 0, bytes, as_stream(stream)), "cudaMemsetAsync");
 }
 
+bool is_capturing_on(void* stream) {
+  cudaStreamCaptureStatus status{};
+  check(cudaStreamIsCapturing(as_stream(stream), &status), "cudaStreamIsCapturing");
+  return status != cudaStreamCaptureStatusNone;
+}
+
+struct EventDestroyer {
+  void operator()(cudaEvent_t event) const { cudaEventDestroy(event); }
+};
+using Event = std::unique_ptr<std::remove_pointer_t<cudaEvent_t>, EventDestroyer>;
+
+Event create_event() {
+  cudaEvent_t event = nullptr;
+  check(cudaEventCreate(&event), "cudaEventCreate");
+  return Event(event);
+}
+
+double seconds(void* stream, const std::function<void()>& work) {
+  const Event begin = create_event(), end = create_event();
+  check(cudaEventRecord(begin.get(), as_stream(stream)), "cudaEventRecord");
+  work();
+  check(cudaEventRecord(end.get(), as_stream(stream)), "cudaEventRecord");
+  check(cudaEventSynchronize(end.get()), "cudaEventSynchronize");
+  float milliseconds = 0;
+  check(cudaEventElapsedTime(&milliseconds, begin.get(), end.get()), "cudaEventElapsedTime");
+  return 1e-3 * static_cast<double>(milliseconds);
+}
+
 }  // namespace
 
 const CudaRuntime* cuda_runtime() {
@@ -107,7 +138,9 @@ const CudaRuntime* cuda_runtime() {
                                  .free_and_total = free_and_total,
                                  .trim = trim,
                                  .copy = copy,
-                                 .zero = zero};
+                                 .zero = zero,
+                                 .is_capturing = is_capturing_on,
+                                 .seconds = seconds};
   return &table;
 }
 

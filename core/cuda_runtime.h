@@ -2,8 +2,11 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <string>
 #include <vector>
+
+#include "core/stream.h"
 
 namespace cucina {
 
@@ -28,6 +31,9 @@ struct CudaRuntime {
   void (*trim)();  // gives the pool's unused memory back
   void (*copy)(void* to, const void* from, std::size_t bytes, void* stream);
   void (*zero)(void* data, std::size_t bytes, void* stream);
+  bool (*is_capturing)(void* stream);
+  // Between two events around what `work` puts on the stream; waits for it.
+  double (*seconds)(void* stream, const std::function<void()>& work);
 };
 
 // Null when cucina was built without CUDA.
@@ -37,5 +43,11 @@ const CudaRuntime* cuda_runtime();
 bool cuda_available();
 // Throws Error (exit code 4) saying why there is no GPU to compute on; returns when there is one.
 void require_cuda();
+
+// Is work on this stream recorded into a graph rather than done? Never on the cpu.
+bool is_capturing(const Stream& stream);
+// How long the GPU takes for what `work` puts on `stream`, a stream of a GPU that is not capturing.
+// Waits for it.
+double gpu_seconds(const Stream& stream, const std::function<void()>& work);
 
 }  // namespace cucina

@@ -35,6 +35,14 @@ Stream Stream::current(Device device) {
   return cuda;
 }
 
+bool is_capturing(const Stream& stream) {
+  return stream.device() == Device::cuda && cuda_runtime()->is_capturing(stream.native());
+}
+
+double gpu_seconds(const Stream& stream, const std::function<void()>& work) {
+  return cuda_runtime()->seconds(stream.native(), work);
+}
+
 void Stream::synchronize() const {
   if (device_ == Device::cuda) cuda_runtime()->synchronize(native_);
 }

@@ -81,7 +81,7 @@ constexpr Real derivative(Real x, Real y) {
 
 // Calls f.template operator()<kActivation>() for the activation at run time.
 template <typename F>
-void dispatch(Activation activation, F&& f) {
+constexpr void dispatch(Activation activation, F&& f) {
   switch (activation) {
     case Activation::none:
       return f.template operator()<Activation::none>();

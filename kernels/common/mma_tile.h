@@ -22,7 +22,7 @@ namespace {
 //   using Tile = MmaTile<simt::MmaFormat::bf16, 128, 128, 64, 32>;
 //   __global__ void __launch_bounds__(Tile::kThreads) kernel(...) {
 //     auto& shared = *simt::dynamic_shared<typename Tile::Shared>();   // Tile::kSharedBytes
-//     Tile tile;
+//     Tile tile(rows, columns);   // of it within the matrix
 //     tile.accumulate(shared, a_loader, b_loader, begin, end);         // again, after a barrier
 //     tile.for_each_pair([&](int row, int column, float left, float right) { ... });
 //   }
@@ -52,10 +52,14 @@ class MmaTile {
 
  public:
   using Element = std::conditional_t<kBf16, bfloat16, float>;
+  using Sum = float;
   static constexpr int kTileRows = kRows, kTileColumns = kColumns;
   static constexpr int kDepth = 64 / static_cast<int>(sizeof(Element));  // of a stage
   static constexpr int kWarpsAcross = kColumns / kWarpColumns;
   static constexpr int kThreads = kRows / kWarpRows * kWarpsAcross * 32;
+  // At least so many blocks share a multiprocessor: while one waits at a barrier, another computes.
+  // Fragments that are read element by element and rounded want the registers of two.
+  static constexpr int kBlocks = kBf16 || kThreads < 256 ? 2 : 1;
 
   struct Shared {
     alignas(16) Element a[kStages][kRows * kDepth];
@@ -63,10 +67,12 @@ class MmaTile {
   };
   static constexpr std::size_t kSharedBytes = sizeof(Shared);
 
-  __device__ MmaTile() {
+  // Elements beyond `rows` and `columns` are nobody's: warps that have no others do not multiply.
+  __device__ explicit MmaTile(std::int64_t rows = kRows, std::int64_t columns = kColumns) {
     const int warp = static_cast<int>(threadIdx.x) / 32;
     row_ = warp / kWarpsAcross * kWarpRows;
     column_ = warp % kWarpsAcross * kWarpColumns;
+    idle_ = row_ >= rows || column_ >= columns;
   }
 
   // sum += a b over inner indices [begin, end).
@@ -92,7 +98,7 @@ class MmaTile {
         fill_b.fill(shared.b[empty], coming, end);
       }
       simt::cp_async_commit();
-      multiply<A::kAlong, B::kAlong>(shared.a[full], shared.b[full]);
+      if (!idle_) multiply<A::kAlong, B::kAlong>(shared.a[full], shared.b[full]);
       full = full + 1 < kStages ? full + 1 : 0;
       empty = empty + 1 < kStages ? empty + 1 : 0;
     }
@@ -110,6 +116,14 @@ class MmaTile {
                sum_[i][j][2 * half], sum_[i][j][2 * half + 1]);
         });
       });
+    });
+  }
+
+  // Writes the sums to a tile in shared memory, element (i, j) to to[i * kPitch + j].
+  template <int kPitch>
+  __device__ __forceinline__ void store(float* to) const {
+    for_each_pair([&](int row, int column, float left, float right) {
+      store_pack(Pack<float, 2>{left, right}, to + row * kPitch + column);
     });
   }
 
@@ -269,6 +283,7 @@ class MmaTile {
   }
 
   int row_, column_;  // of this warp, within the tile
+  bool idle_;
   float sum_[kM][kN][4] = {};
 };
 

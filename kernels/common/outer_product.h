@@ -20,7 +20,11 @@ class OuterProduct {
   // sum[i][j] += a(i) b[j], each with one rounding
   template <typename A>
   __device__ __forceinline__ void add(A a, const Real* b) {
-    add_rows(a, simt::Pack8<Real>::load(b), kRows);
+    add(a, simt::Pack8<Real>::load(b));
+  }
+  template <typename A>
+  __device__ __forceinline__ void add(A a, const simt::Pack8<Real>& b) {
+    add_rows(a, b, kRows);
   }
 
   // Calls body(i, sums), sums[j] being the sum of row i and column j.

@@ -1,162 +1,137 @@
-// matmul's hand-written kernels: tiles in shared memory, sums in registers, long inner dimensions
-// split over blocks.
+// matmul's hand-written kernels in full precision, f32 and f64, and what goes with a product:
+// activations and sums of columns.
 #include "kernels/common/column_sum.h"
-#include "kernels/common/product_tile.h"
+#include "kernels/common/fma_tile.h"
+#include "kernels/common/precision.h"
+#include "kernels/common/product_kernel.h"
 #include "kernels/matmul/matmul.h"
+#include "kernels/simt/map.h"
 
 namespace cucina {
 namespace {
 
-// Rows [first, size) of a factor whose inner dimension is its contiguous one: a as (m, k), b as
-// (n, k).
-template <typename Real>
-struct InnerContiguous {
-  static constexpr Along kAlong = Along::inner;
-  const Real* data;
-  std::int64_t inner_size;
-  std::int64_t first, size;
-  __device__ std::int64_t inner(std::int64_t l) const { return l; }
-  __device__ Real operator()(int outer, std::int64_t l) const {
-    return first + outer < size ? data[(first + outer) * inner_size + l] : Real(0);
-  }
-};
+constexpr bool kOnHost = std::is_same_v<simt::Target, Host>;
 
-// The same where the outer dimension is contiguous: a as (k, m), b as (k, n).
+// In f64 sums of a larger tile, or a deeper step, would not fit the registers of a GPU.
 template <typename Real>
-struct OuterContiguous {
-  static constexpr Along kAlong = Along::outer;
-  const Real* data;
-  std::int64_t first, size;
-  __device__ std::int64_t inner(std::int64_t l) const { return l; }
-  __device__ Real operator()(int outer, std::int64_t l) const {
-    return first + outer < size ? data[l * size + first + outer] : Real(0);
-  }
-};
+using SmallTile = FmaTile<Real, 64, 64, 32, 64, sizeof(Real) == 4 ? 16 : 8>;
+using LargeTile = FmaTile<float, 128, 128, 64, 32, 8>;
+// For the host, where every thread of a block costs time, even one without elements to compute.
+template <typename Real>
+using NarrowTile = FmaTile<Real, 64, 16, 64, 16>;
+template <typename Real>
+using ShortTile = FmaTile<Real, 16, 64, 16, 64>;
 
-template <bool kContiguous, typename Real>
-__device__ auto loader(const Real* data, std::int64_t inner_size, std::int64_t first,
-                       std::int64_t size) {
-  if constexpr (kContiguous) {
-    return InnerContiguous<Real>{data, inner_size, first, size};
+template <typename Real, bool kChunked>
+auto kinds() {
+  using Kind = ProductKind<Real, Real>;
+  const Kind small{"64x64", launch_product<SmallTile<Real>, kChunked, Real, Real>};
+  const auto with = [](auto... kinds) { return std::array{kinds...}; };
+  const auto with_large = [&](auto... kinds) {
+    if constexpr (kChunked && sizeof(Real) == 4) {
+      return with(kinds..., Kind{"128x128", launch_product<LargeTile, true, float, float>});
+    } else {
+      return with(kinds...);
+    }
+  };
+  if constexpr (kOnHost) {
+    return with_large(small, Kind{"64x16", launch_product<NarrowTile<Real>, kChunked, Real, Real>},
+                      Kind{"16x64", launch_product<ShortTile<Real>, kChunked, Real, Real>});
   } else {
-    return OuterContiguous<Real>{data, first, size};
+    return with_large(small);
   }
 }
 
+// The large tile reads half as much memory per multiply-add, once there are blocks enough.
+std::size_t heuristic(const ProductSizes& sizes, std::size_t count) {
+  if (kOnHost) return sizes.n <= 16 ? 1 : sizes.m <= 16 ? 2 : 0;
+  constexpr std::int64_t kEnoughBlocks = 128;
+  const std::int64_t large = sizes.batch * divide_up(sizes.m, 128) * divide_up(sizes.n, 128);
+  return count > 1 && large >= kEnoughBlocks ? 1 : 0;
+}
+
 template <typename Real>
-struct Product {
-  const Real* a;
-  const Real* b;
-  const Real* bias;  // null where there is none
-  Real* c;           // (m, n), or (splits, m, n) when the inner dimension is split
-  std::int64_t m, n, k;
-  std::int64_t k_per_split;
-  bool accumulate;
-};
+void multiply_exactly(const Tensor& a, const Tensor& b, const MatmulParams& params,
+                      const MatmulEpilogue& epilogue, Write write, const Tensor& c,
+                      const Tensor& scratch) {
+  const auto address = [](const Tensor& x) { return x.defined() ? x.data<Real>() : nullptr; };
+  const auto product =
+      make_product<Real, Real>(a.data<Real>(), b.data<Real>(), product_sizes(a, params, c),
+                               {.bias = address(epilogue.bias),
+                                .before = address(epilogue.before),
+                                .c = c.data<Real>(),
+                                .activation = params.activation,
+                                .accumulate = write == Write::accumulate},
+                               address(scratch));
+  const auto run = [&](const auto& list) {
+    launch_tuned<Real, Real>("matmul.multiply", product, params.transpose_a, params.transpose_b,
+                             list, heuristic(product.sizes, list.size()), c);
+  };
+  if (chunked(product, params.transpose_a, params.transpose_b)) {
+    run(kinds<Real, true>());
+  } else {
+    run(kinds<Real, false>());
+  }
+}
 
-// One tile of c, summed over one split of the inner dimension.
-template <typename Real, int kTile, bool kTransposeA, bool kTransposeB>
-__global__ void __launch_bounds__(ProductTile<Real, kTile, kTile>::kThreads)
-    tiled_kernel(const Product<Real> product) {
-  using Tile = ProductTile<Real, kTile, kTile>;
-  __shared__ typename Tile::Shared shared;
-  const auto [a, b, bias, c, m, n, k, k_per_split, accumulate] = product;
-  const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * kTile;
-  const std::int64_t column = static_cast<std::int64_t>(blockIdx.y) * kTile;
-  const std::int64_t begin = blockIdx.z * k_per_split;
-  const std::int64_t end = begin + k_per_split < k ? begin + k_per_split : k;
-
-  Tile tile;
-  tile.accumulate(shared, loader<!kTransposeA>(a, k, row, m), loader<kTransposeB>(b, k, column, n),
-                  begin, end);
-
-  const bool adds_bias = bias != nullptr && blockIdx.z == 0;
-  Real* const to = c + blockIdx.z * m * n;
-  tile.for_each_row([&](int i, int j, const Real* sums) {
-    if (row + i >= m) return;
-    const std::int64_t first = column + j;
-    for (int offset = 0; offset < kOuter && first + offset < n; ++offset) {
-      const Real sum = adds_bias ? sums[offset] + bias[first + offset] : sums[offset];
-      Real& element = to[(row + i) * n + first + offset];
-      element = accumulate ? element + sum : sum;
-    }
+void run_multiply(const Tensor& a, const Tensor& b, const MatmulParams& params,
+                  const MatmulEpilogue& epilogue, Write write, const Tensor& c,
+                  const Tensor& scratch) {
+  if (c.elements() == 0) return;
+  if (a.dtype() == DType::bf16 ||
+      (a.dtype() == DType::f32 && float32_precision() == Precision::tf32)) {
+    MatmulTensorCores<simt::Target>::multiply(a, b, params, epilogue, write, c, scratch);
+    return;
+  }
+  for_real("matmul", a.dtype(), [&]<typename Real>() {
+    multiply_exactly<Real>(a, b, params, epilogue, write, c, scratch);
   });
 }
 
-constexpr std::int64_t kSmallTile = 64;
-constexpr std::int64_t kLargeTile = 128;
+template <typename T, Activation kActivation>
+struct ActivateElement {
+  const T* x;
+  T* y;
+  __device__ void operator()(std::int64_t i) const {
+    y[i] = T(activation::value<kActivation>(static_cast<Compute<T>>(x[i])));
+  }
+};
 
-std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+template <typename T, Activation kActivation>
+struct GradientElement {
+  const T* dy;
+  const T* saved;
+  T* dz;
+  __device__ void operator()(std::int64_t i) const {
+    const auto value = static_cast<Compute<T>>(saved[i]);
+    dz[i] = T(static_cast<Compute<T>>(dy[i]) * activation::derivative<kActivation>(value, value));
+  }
+};
 
-// How many blocks share the inner dimension of one tile: several when the tiles alone are too few
-// for a GPU. It depends on sizes only, so the order of summation does too.
-std::int64_t splits(std::int64_t m, std::int64_t n, std::int64_t k) {
-  constexpr std::int64_t kEnoughBlocks = 64;
-  constexpr std::int64_t kWorthBlock = 256;  // inner indices; fewer do not pay for a second pass
-  const std::int64_t tiles = divide_up(m, kSmallTile) * divide_up(n, kSmallTile);
-  if (tiles == 0) return 1;
-  return std::max<std::int64_t>(1, std::min(kEnoughBlocks / tiles, k / kWorthBlock));
+void run_activate(const Tensor& x, Activation activation, const Tensor& y) {
+  for_floating("matmul", x.dtype(), [&]<typename T>() {
+    activation::dispatch(activation, [&]<Activation kActivation>() {
+      simt::map("matmul.activate", x.stream(), x.elements(),
+                ActivateElement<T, kActivation>{x.data<T>(), y.data<T>()});
+    });
+  });
 }
 
-std::int64_t split_scratch(std::int64_t m, std::int64_t n, std::int64_t k) {
-  const std::int64_t count = splits(m, n, k);
-  return count > 1 ? count * m * n : 0;
-}
-
-template <typename Real, int kTile>
-void launch_tiles(const Product<Real>& product, const MatmulParams& params, std::int64_t count,
-                  const Stream& stream) {
-  const auto kernel = params.transpose_a
-                          ? (params.transpose_b ? tiled_kernel<Real, kTile, true, true>
-                                                : tiled_kernel<Real, kTile, true, false>)
-                          : (params.transpose_b ? tiled_kernel<Real, kTile, false, true>
-                                                : tiled_kernel<Real, kTile, false, false>);
-  simt::launch(
-      "matmul.multiply", kernel,
-      {.grid = {static_cast<unsigned>(divide_up(product.m, kTile)),
-                static_cast<unsigned>(divide_up(product.n, kTile)), static_cast<unsigned>(count)},
-       .block = {ProductTile<Real, kTile, kTile>::kThreads},
-       .stream = stream},
-      product);
-}
-
-void run_multiply(const Tensor& a, const Tensor& b, const MatmulParams& params, const Tensor& bias,
-                  Write write, const Tensor& c, const Tensor& scratch) {
-  if (c.elements() == 0) return;
-  for_real("matmul", a.dtype(), [&]<typename Real>() {
-    const std::int64_t m = c.size(0), n = c.size(1), k = a.size(params.transpose_a ? 0 : 1);
-    const std::int64_t count = splits(m, n, k);
-    const bool accumulate = write == Write::accumulate;
-    const Product<Real> product{.a = a.data<Real>(),
-                                .b = b.data<Real>(),
-                                .bias = bias.defined() ? bias.data<Real>() : nullptr,
-                                .c = count > 1 ? scratch.data<Real>() : c.data<Real>(),
-                                .m = m,
-                                .n = n,
-                                .k = k,
-                                .k_per_split = divide_up(k, count),
-                                .accumulate = accumulate && count == 1};
-    // The large tile reads half as much memory per multiply-add, once there are blocks enough. In
-    // f64 its sums would not fit the registers of a GPU.
-    if (sizeof(Real) == 4 && divide_up(m, kLargeTile) * divide_up(n, kLargeTile) >= 64) {
-      if constexpr (sizeof(Real) == 4) {
-        launch_tiles<Real, kLargeTile>(product, params, count, c.stream());
-      }
-    } else {
-      launch_tiles<Real, kSmallTile>(product, params, count, c.stream());
-    }
-    if (count > 1) {
-      column_sum<Real>("matmul.add_splits", c.stream(), product.c, count, m * n, accumulate,
-                       c.data<Real>(), nullptr);
-    }
+void run_activation_gradient(const Tensor& dy, const Tensor& saved, Activation activation,
+                             const Tensor& dz) {
+  for_floating("matmul", dy.dtype(), [&]<typename T>() {
+    activation::dispatch(activation, [&]<Activation kActivation>() {
+      simt::map("matmul.activation_gradient", dy.stream(), dy.elements(),
+                GradientElement<T, kActivation>{dy.data<T>(), saved.data<T>(), dz.data<T>()});
+    });
   });
 }
 
 void run_bias_gradient(const Tensor& dy, Write write, const Tensor& db, const Tensor& scratch) {
-  for_real("matmul", dy.dtype(), [&]<typename Real>() {
-    column_sum<Real>("matmul.bias_gradient", dy.stream(), dy.data<Real>(), dy.size(0), dy.size(1),
-                     write == Write::accumulate, db.data<Real>(),
-                     scratch.defined() ? scratch.data<Real>() : nullptr);
+  for_floating("matmul", dy.dtype(), [&]<typename T>() {
+    column_sum<T>("matmul.bias_gradient", dy.stream(), dy.data<T>(), dy.size(0), dy.size(1),
+                  write == Write::accumulate, db.data<T>(),
+                  scratch.defined() ? scratch.data<Compute<T>>() : nullptr);
   });
 }
 
@@ -164,9 +139,12 @@ void run_bias_gradient(const Tensor& dy, Write write, const Tensor& db, const Te
 
 template <typename Target>
 MatmulOp MatmulOp::hand() {
-  return {.dtypes = kReal,
+  return {.dtypes = kFloating,
           .multiply = run_multiply,
-          .multiply_scratch = split_scratch,
+          .multiply_scratch = product_scratch,
+          .fuses = [](Activation, bool, DType) { return true; },
+          .activate = run_activate,
+          .activation_gradient = run_activation_gradient,
           .bias_gradient = run_bias_gradient,
           .bias_gradient_scratch = column_sum_scratch};
 }

@@ -6,48 +6,108 @@ namespace cucina {
 namespace {
 
 using Tag = dnnl::memory::format_tag;
+using dnnl::algorithm;
 
-void fill_sum_of_nothing(const Tensor& bias, Write write, const Tensor& c) {
-  if (write == Write::overwrite) c.zero();
-  if (!bias.defined()) return;
-  for (std::int64_t i = 0; i < c.size(0); ++i) {
-    for (std::int64_t j = 0; j < c.size(1); ++j) {
-      c.data<float>()[i * c.size(1) + j] += bias.data<float>()[j];
-    }
+// oneDNN's name for an activation.
+algorithm algorithm_of(Activation activation) {
+  switch (activation) {
+    case Activation::relu:
+      return algorithm::eltwise_relu;
+    case Activation::gelu:
+      return algorithm::eltwise_gelu_erf;
+    case Activation::gelu_tanh:
+      return algorithm::eltwise_gelu_tanh;
+    case Activation::silu:
+      return algorithm::eltwise_swish;
+    case Activation::sigmoid:
+      return algorithm::eltwise_logistic;
+    case Activation::tanh:
+      return algorithm::eltwise_tanh;
+    case Activation::none:
+      break;
   }
+  return algorithm::eltwise_linear;
 }
 
-void run_multiply(const Tensor& a, const Tensor& b, const MatmulParams& params, const Tensor& bias,
-                  Write write, const Tensor& c, const Tensor&) {
-  if (c.elements() == 0) return;
-  const std::int64_t m = c.size(0), n = c.size(1), k = a.size(params.transpose_a ? 0 : 1);
-  if (k == 0) {  // which oneDNN refuses
-    fill_sum_of_nothing(bias, write, c);
-    return;
-  }
+// oneDNN's slope or factor of an activation.
+float alpha_of(Activation activation) { return activation == Activation::silu ? 1.f : 0.f; }
+
+// What oneDNN refuses: sums over nothing.
+void write_sums_of_nothing(const Tensor& bias, Write write, const Tensor& c) {
+  if (write == Write::overwrite) c.zero();
+  if (!bias.defined()) return;
+  const std::int64_t n = c.size(-1);
+  for_floating("matmul", c.dtype(), [&]<typename T>() {
+    for (std::int64_t i = 0; i < c.elements(); ++i) {
+      T& to = c.data<T>()[i];
+      to = T(static_cast<Compute<T>>(to) + static_cast<Compute<T>>(bias.data<T>()[i % n]));
+    }
+  });
+}
+
+struct Plan {
+  dnnl::memory::desc a, b, bias, c;
+  dnnl::matmul primitive;
+};
+
+Plan make_plan(const ProductSizes& sizes, const MatmulParams& params, bool has_bias, Write write,
+               DType dtype) {
+  const auto [batch, m, n, k] = sizes;
   // A transpose is only another order of the same elements.
-  const auto a_md = onednn::describe({m, k}, params.transpose_a ? Tag::ba : Tag::ab);
-  const auto b_md = onednn::describe({k, n}, params.transpose_b ? Tag::ba : Tag::ab);
-  const auto bias_md = bias.defined() ? onednn::describe({1, n}, Tag::ab) : dnnl::memory::desc();
-  const auto c_md = onednn::describe({m, n}, Tag::ab);
-  dnnl::primitive_attr attributes;
-  if (write == Write::accumulate) {
-    dnnl::post_ops sum;
-    sum.append_sum(1.f);
-    attributes.set_post_ops(sum);
+  const auto matrices = [&](std::int64_t rows, std::int64_t columns, bool transposed) {
+    return batch == 1
+               ? onednn::describe({rows, columns}, transposed ? Tag::ba : Tag::ab, dtype)
+               : onednn::describe({batch, rows, columns}, transposed ? Tag::acb : Tag::abc, dtype);
+  };
+  Plan plan{.a = matrices(m, k, params.transpose_a),
+            .b = matrices(k, n, params.transpose_b),
+            .bias = {},
+            .c = matrices(m, n, false),
+            .primitive = {}};
+  if (has_bias) {
+    plan.bias = batch == 1 ? onednn::describe({1, n}, Tag::ab, dtype)
+                           : onednn::describe({1, 1, n}, Tag::abc, dtype);
   }
+  dnnl::post_ops after;
+  if (write == Write::accumulate) after.append_sum(1.f);
+  if (params.activation != Activation::none) {
 #if DNNL_VERSION_MAJOR >= 3
-  const dnnl::matmul::primitive_desc description(onednn::engine(), a_md, b_md, bias_md, c_md,
-                                                 attributes);
+    after.append_eltwise(algorithm_of(params.activation), alpha_of(params.activation), 0.f);
 #else
-  const dnnl::matmul::primitive_desc description({a_md, b_md, bias_md, c_md}, attributes,
+    after.append_eltwise(1.f, algorithm_of(params.activation), alpha_of(params.activation), 0.f);
+#endif
+  }
+  dnnl::primitive_attr attributes;
+  attributes.set_post_ops(after);
+#if DNNL_VERSION_MAJOR >= 3
+  const dnnl::matmul::primitive_desc description(onednn::engine(), plan.a, plan.b, plan.bias,
+                                                 plan.c, attributes);
+#else
+  const dnnl::matmul::primitive_desc description({plan.a, plan.b, plan.bias, plan.c}, attributes,
                                                  onednn::engine());
 #endif
-  std::unordered_map<int, dnnl::memory> arguments{{DNNL_ARG_SRC, onednn::wrap(a_md, a)},
-                                                  {DNNL_ARG_WEIGHTS, onednn::wrap(b_md, b)},
-                                                  {DNNL_ARG_DST, onednn::wrap(c_md, c)}};
-  if (bias.defined()) arguments.emplace(DNNL_ARG_BIAS, onednn::wrap(bias_md, bias));
-  onednn::execute("matmul.multiply", dnnl::matmul(description), arguments);
+  plan.primitive = dnnl::matmul(description);
+  return plan;
+}
+
+void run_multiply(const Tensor& a, const Tensor& b, const MatmulParams& params,
+                  const MatmulEpilogue& epilogue, Write write, const Tensor& c, const Tensor&) {
+  if (c.elements() == 0) return;
+  const ProductSizes sizes = product_sizes(a, params, c);
+  const Tensor& bias = epilogue.bias;
+  if (sizes.k == 0) {
+    write_sums_of_nothing(bias, write, c);
+    return;
+  }
+  const auto plan = onednn::cached(
+      PlanKey("matmul.multiply", sizes.batch, sizes.m, sizes.n, sizes.k, params.transpose_a,
+              params.transpose_b, params.activation, bias.defined(), write, a.dtype()),
+      [&] { return make_plan(sizes, params, bias.defined(), write, a.dtype()); });
+  std::unordered_map<int, dnnl::memory> arguments{{DNNL_ARG_SRC, onednn::wrap(plan->a, a)},
+                                                  {DNNL_ARG_WEIGHTS, onednn::wrap(plan->b, b)},
+                                                  {DNNL_ARG_DST, onednn::wrap(plan->c, c)}};
+  if (bias.defined()) arguments.emplace(DNNL_ARG_BIAS, onednn::wrap(plan->bias, bias));
+  onednn::execute("matmul.multiply", plan->primitive, arguments);
 }
 
 void run_bias_gradient(const Tensor& dy, Write write, const Tensor& db, const Tensor&) {
@@ -58,9 +118,12 @@ void run_bias_gradient(const Tensor& dy, Write write, const Tensor& db, const Te
 
 template <typename Target>
 MatmulOp MatmulOp::vendor() {
-  return {.dtypes = kF32,
+  return {.dtypes = onednn::dtypes(),
           .multiply = run_multiply,
           .multiply_scratch = no_multiply_scratch,
+          .fuses = [](Activation, bool before, DType) { return !before; },
+          .activate = nullptr,
+          .activation_gradient = nullptr,
           .bias_gradient = run_bias_gradient,
           .bias_gradient_scratch = no_bias_gradient_scratch};
 }

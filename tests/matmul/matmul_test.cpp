@@ -82,6 +82,61 @@ TEST_P(MatmulBackends, NanReachesExactlyItsRow) {
   for (std::size_t i = 0; i < c.size(); ++i) EXPECT_EQ(std::isnan(c[i]), i / 2 == 1) << i;
 }
 
+TEST_P(MatmulBackends, MultipliesEachMatrixOfABatch) {
+  const Tensor a = Tensor::from<float>({1, 2, 3, 4, 5, 6, 7, 8}, {2, 2, 2});
+  const Tensor b = Tensor::from<float>({1, 0, 0, 1, 2, 0, 0, 3}, {2, 2, 2});
+  const Tensor c = matmul(a, b);
+  EXPECT_EQ(c.shape(), (Shape{2, 2, 2}));
+  EXPECT_EQ(c.to_vector<float>(), (std::vector<float>{1, 2, 3, 4, 10, 18, 14, 24}));
+  EXPECT_EQ(matmul(a.reshape({1, 2, 2, 2}), b.reshape({1, 2, 2, 2})).shape(), (Shape{1, 2, 2, 2}));
+}
+
+TEST_P(MatmulBackends, OneMatrixServesAWholeBatchAndSumsItsGradients) {
+  Tensor a = Tensor::from<float>({1, 2, 3, 4}, {2, 1, 2}), b = Tensor::from<float>({5, 6}, {2, 1});
+  a.set_requires_grad(true);
+  b.set_requires_grad(true);
+  const Tensor c = matmul(a, b);
+  EXPECT_EQ(c.shape(), (Shape{2, 1, 1}));
+  EXPECT_EQ(c.to_vector<float>(), (std::vector<float>{17, 39}));
+  backward(c, {}, Tensor::from<float>({1, 10}, {2, 1, 1}));
+  EXPECT_EQ(a.grad().to_vector<float>(), (std::vector<float>{5, 6, 50, 60}));
+  EXPECT_EQ(b.grad().to_vector<float>(), (std::vector<float>{31, 42}));
+}
+
+TEST_P(MatmulBackends, ReluLetsThroughWhatIsPositiveAfterTheBias) {
+  Tensor x = Tensor::from<float>({1, -1}, {2, 1}), w = Tensor::from<float>({2, -2}, {2, 1});
+  Tensor b = Tensor::from<float>({1, 3}, {2});
+  for (Tensor* leaf : {&x, &w, &b}) leaf->set_requires_grad(true);
+  const Tensor y = linear(x, w, b, Activation::relu);
+  EXPECT_EQ(y.to_vector<float>(), (std::vector<float>{3, 1, 0, 5}));
+  backward(y, {}, Tensor::from<float>({1, 10, 100, 1000}, {2, 2}));
+  EXPECT_EQ(x.grad().to_vector<float>(), (std::vector<float>{-18, -2000}));
+  EXPECT_EQ(w.grad().to_vector<float>(), (std::vector<float>{1, -990}));
+  EXPECT_EQ(b.grad().to_vector<float>(), (std::vector<float>{1, 1010}));
+}
+
+TEST_P(MatmulBackends, GeluIsTheOneWithTheErrorFunction) {
+  Tensor x = Tensor::from<float>({-1, 0, 1}, {3, 1});
+  x.set_requires_grad(true);
+  const Tensor y = matmul(x, Tensor::full({1, 1}, 1), {.activation = Activation::gelu});
+  const std::vector<float> values = y.to_vector<float>();
+  EXPECT_NEAR(values[0], -0.15865525, 1e-6);
+  EXPECT_EQ(values[1], 0.f);
+  EXPECT_NEAR(values[2], 0.84134475, 1e-6);
+  backward(y, {}, Tensor::full({3, 1}, 1));
+  const std::vector<float> slopes = x.grad().to_vector<float>();
+  EXPECT_NEAR(slopes[0], -0.08331547, 1e-6);
+  EXPECT_EQ(slopes[1], 0.5f);
+  EXPECT_NEAR(slopes[2], 1.08331547, 1e-6);
+}
+
+TEST_P(MatmulBackends, ActivatesABiasAlone) {
+  EXPECT_EQ(matmul(Tensor::zeros({2, 0}), Tensor::zeros({0, 2}), {.activation = Activation::relu},
+                   Tensor::from<float>({-1, 2}, {2}))
+                .to_vector<float>(),
+            (std::vector<float>{0, 2, 0, 2}));
+}
+
 TEST(Matmul, ComputesNoGradientThatNobodyWants) {
   const Tensor a = Tensor::full({2, 3}, 1);
   Tensor b = Tensor::full({3, 4}, 1);
@@ -94,12 +149,26 @@ TEST(Matmul, ComputesNoGradientThatNobodyWants) {
 
 TEST(Matmul, SaysWhatIsWrongWithItsArguments) {
   const Tensor a = Tensor::zeros({2, 3}), b = Tensor::zeros({4, 5});
-  EXPECT_EQ(error_of([&] {
-              matmul(Tensor::zeros({2, 3, 4}), b);
-            }),
-            "matmul: a has rank 3, shape (2, 3, 4), but must have rank 2");
   EXPECT_EQ(error_of([&] { matmul(a, Tensor::zeros({4})); }),
-            "matmul: b has rank 1, shape (4), but must have rank 2");
+            "matmul: b has rank 1, shape (4), but must have rank 2 or more");
+  const Tensor batch = Tensor::zeros({7, 2, 3});
+  EXPECT_EQ(error_of([&] {
+              matmul(batch, Tensor::zeros({6, 3, 4}));
+            }),
+            "matmul: a (7, 2, 3) and b (6, 3, 4) have different batches");
+  EXPECT_EQ(error_of([&] {
+              matmul(a, Tensor::zeros({6, 3, 4}));
+            }),
+            "matmul: a (2, 3) and b (6, 3, 4) have different batches");
+  EXPECT_EQ(error_of([&] {
+              matmul(batch, Tensor::zeros({2, 4}), {.transpose_a = true});
+            }),
+            "matmul: a (7, 2, 3) is a batch of transposed matrices and b (2, 4) is one matrix; "
+            "give a batch");
+  EXPECT_EQ(error_of([&] {
+              matmul(a, Tensor::zeros({3, 5}), {}, Tensor::zeros({4}));
+            }),
+            "matmul: bias has shape (4) but c has 5 columns");
   EXPECT_EQ(error_of([&] { matmul(a, b); }), "matmul: a has inner size 3 but b has 4");
   EXPECT_EQ(error_of([&] { matmul(a, b, {.transpose_a = true, .transpose_b = true}); }),
             "matmul: a transposed has inner size 2 but b transposed has 5");
