@@ -40,6 +40,10 @@ ParameterArena::ParameterArena(const Module& module, Device device) {
   place(device, elements, dtype);
 }
 
+std::int64_t ParameterArena::alignment() const {
+  return kAlignment / static_cast<std::int64_t>(size_of(values_.dtype()));
+}
+
 void ParameterArena::place(Device device, std::int64_t elements, DType dtype) {
   const auto storage =
       Storage::allocate(static_cast<std::size_t>(elements) * size_of(dtype), device);

@@ -33,6 +33,8 @@ class ParameterArena {
   const std::vector<Slot>& slots() const { return slots_; }
   // How many of the first elements belong to weights.
   std::int64_t weight_elements() const { return weight_elements_; }
+  // Parameters begin at multiples of so many elements.
+  std::int64_t alignment() const;
   Device device() const { return values_.device(); }
 
   // Before a backward(): it then overwrites instead of adding. Touches no memory.

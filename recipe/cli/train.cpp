@@ -107,7 +107,10 @@ std::vector<report::Section> settings(const Options& options, const data::Datase
         {"optimizer", train.optimizer},
         {"learning_rate", train.learning_rate},
         {"momentum", train.momentum},
-        {"weight_decay", train.weight_decay}}},
+        {"nesterov", train.nesterov},
+        {"weight_decay", train.weight_decay},
+        {"clip_norm", train.clip_norm},
+        {"ema", train.ema}}},
       {"schedule", settings(schedule.options())},
   };
   if (is_random(train.augmentation)) sections.push_back(section(train.augmentation));
@@ -136,9 +139,12 @@ std::string result_line(const skeleton::Evaluation& test, const skeleton::TrainR
 }
 
 void check_combinations(const Options& options) {
-  if (options.train.optimizer == "adam" && options.train.momentum > 0)
-    fail("--momentum {}: adam has its own; give --optimizer sgd, or leave --momentum out",
-         options.train.momentum);
+  if (options.train.optimizer != "sgd" && options.train.momentum > 0)
+    fail("--momentum {}: {} has its own; give --optimizer sgd, or leave --momentum out",
+         options.train.momentum, options.train.optimizer);
+  if (options.train.nesterov && (options.train.optimizer != "sgd" || options.train.momentum == 0))
+    fail("--nesterov: needs --optimizer sgd with a --momentum, and these are {} and {}",
+         options.train.optimizer, options.train.momentum);
   const optim::ScheduleOptions& schedule = options.train.schedule;
   const bool falls = options.schedule == "cosine" || options.schedule == "linear";
   if (schedule.final_ratio > 0 && !falls)
@@ -233,6 +239,7 @@ int run(Options options) {
                                                std::max<std::int64_t>(options.keep_checkpoints, 1),
                                                report::flatten(sections));
   const auto save = [&](const std::filesystem::path& path) {
+    const skeleton::Trainer::Averaged averaged(trainer);
     nn::save_model(path, model,
                    {.class_names = data.class_names,
                     .mean = trainer.statistics().mean,
@@ -266,6 +273,7 @@ int run(Options options) {
                  .loss = test.loss,
                  .accuracy = test.accuracy,
                  .learning_rate = std::nullopt});
+  const skeleton::Trainer::Averaged averaged(trainer);
   const std::string sha = skeleton::fingerprint(*model.net);
   if (!std::isfinite(test.loss))
     fail(ExitCode::diverged, "train: the test loss is {}; lower --lr, which is {}", test.loss,
@@ -312,10 +320,18 @@ Run add_train(CLI::App& app) {
               "step: the rate is multiplied by --step-factor every so many steps");
   add_number(app, "--step-factor", &train.schedule.step_factor, Numbers::below_one,
              "step: what the rate is multiplied by");
-  add_choice(app, "--optimizer", &train.optimizer, {"adam", "sgd"}, "How weights are updated");
+  add_choice(
+      app, "--optimizer", &train.optimizer, {"adam", "sgd", "muon"},
+      "How weights are updated; muon: of hidden layers, the others by adam at 0.015 of --lr");
   add_number(app, "--momentum", &train.momentum, Numbers::below_one, "sgd: momentum");
+  app.add_flag("--nesterov", train.nesterov, "sgd: Nesterov's momentum");
   add_number(app, "--weight-decay", &train.weight_decay, Numbers::not_negative,
-             "Of weights, not of biases; decoupled with adam (AdamW), L2 with sgd");
+             "Of weights, not of biases; decoupled with adam (AdamW) and muon, L2 with sgd");
+  add_number(app, "--clip-norm", &train.clip_norm, Numbers::not_negative,
+             "Scale gradients down to this norm where theirs is larger; 0: never");
+  add_number(app, "--ema", &train.ema, Numbers::below_one,
+             "Evaluate and save a running average of the weights, with this decay, such as 0.999; "
+             "0: the weights themselves");
   add_augment(app, &options->augment);
   add_integer(app, "--seed", &options->seed, 0,
               "Of initial weights, order of images, dropout and augmentation; the splits do not "

@@ -103,10 +103,10 @@ std::optional<Tensor> slice(const optim::OptimizerState& state,
 }
 
 // The optimiser's state by name in the file.
-std::vector<std::pair<std::string, Tensor>> named_state(const nn::ParameterArena& arena,
-                                                        const optim::Optimizer& optimizer) {
+std::vector<std::pair<std::string, Tensor>> named_state(
+    const nn::ParameterArena& arena, const std::vector<optim::OptimizerState>& optimizer) {
   std::vector<std::pair<std::string, Tensor>> all;
-  for (const optim::OptimizerState& state : optimizer.state())
+  for (const optim::OptimizerState& state : optimizer)
     for (const nn::ParameterArena::Slot& slot : arena.slots())
       if (const auto part = slice(state, slot))
         all.emplace_back(fmt::format("{}{}/{}", kOptimizer, slot.name, state.name), *part);
@@ -131,7 +131,7 @@ CheckpointFolder::CheckpointFolder(std::filesystem::path folder, std::int64_t ke
 
 void CheckpointFolder::save(const Position& position, const nn::Module& module,
                             const nn::ParameterArena& arena,
-                            const optim::Optimizer& optimizer) const {
+                            const std::vector<optim::OptimizerState>& optimizer) const {
   std::error_code error;
   std::filesystem::create_directories(folder_, error);
   if (error)
@@ -207,7 +207,7 @@ Checkpoint Checkpoint::read(const std::filesystem::path& path) {
 }
 
 void Checkpoint::restore(const nn::Module& module, const nn::ParameterArena& arena,
-                         optim::Optimizer& optimizer) const {
+                         const std::vector<optim::OptimizerState>& optimizer) const {
   const auto state = named_state(arena, optimizer);
   std::set<std::string> expected;
   std::vector<std::pair<const nn::StoredTensor*, Tensor>> copies;
@@ -241,7 +241,6 @@ void Checkpoint::restore(const nn::Module& module, const nn::ParameterArena& are
     std::memcpy(host.raw(), bytes.data(), bytes.size());
     tensor.copy_from(host);
   }
-  optimizer.set_steps(position.step);
 }
 
 }  // namespace cucina::skeleton

@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "nn/module.h"
 #include "nn/parameter_arena.h"
@@ -48,7 +49,7 @@ class CheckpointFolder {
   // then removes what is too old: at no moment is the newest unreadable.
   //   throws   Error, exit code 1, when the disk refuses
   void save(const Position& position, const nn::Module& module, const nn::ParameterArena& arena,
-            const optim::Optimizer& optimizer) const;
+            const std::vector<optim::OptimizerState>& optimizer) const;
 
   // The checkpoint with the most steps; nothing when there is none.
   std::optional<std::filesystem::path> newest() const;
@@ -68,11 +69,11 @@ struct Checkpoint {
   //   throws   Error, exit code 3: no such file, a malformed or a damaged one
   static Checkpoint read(const std::filesystem::path& path);
 
-  // Copies everything to where it came from.
+  // Copies everything to where it came from; the optimiser's count of steps is the caller's to set.
   //   throws   Error, exit code 3, when it is of another model or optimiser; nothing is changed
   //   then
   void restore(const nn::Module& module, const nn::ParameterArena& arena,
-               optim::Optimizer& optimizer) const;
+               const std::vector<optim::OptimizerState>& optimizer) const;
 };
 
 }  // namespace cucina::skeleton

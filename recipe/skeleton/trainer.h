@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "nn/models.h"
 #include "nn/parameter_arena.h"
@@ -26,10 +27,14 @@ namespace cucina::skeleton {
 struct TrainOptions {
   std::int64_t epochs = 2;
   std::int64_t batch_size = 8;
-  std::string optimizer = "adam";  // or "sgd"
+  std::string optimizer = "adam";  // "sgd" or "muon"
   double learning_rate = 3e-4;
   double momentum = 0;      // sgd
-  double weight_decay = 0;  // adam: decoupled; of weights only
+  bool nesterov = false;    // sgd
+  double weight_decay = 0;  // adam, muon: decoupled; of weights only
+  double clip_norm = 0;     // gradients whose norm is larger are scaled down to it; 0: never
+  // Evaluates and saves a running average of the parameters, with this decay; 0: the parameters.
+  double ema = 0;
   // Its learning rate is set to the one above, and its steps to those of all epochs where it has 0.
   optim::ScheduleOptions schedule = {};
   std::int64_t checkpoint_every = 0;  // steps, besides the end of every epoch; 0: only there
@@ -79,7 +84,22 @@ class Trainer {
 
   // One forward, backward and update.
   StepOutcome step(const data::Batch& batch);
+  // Of the averaged parameters, where there are such.
   Evaluation evaluate(const data::ImageSet& set) const;
+
+  // While one lives, the model has the averaged parameters, where there are such: to be evaluated
+  // or saved.
+  class Averaged {
+   public:
+    explicit Averaged(const Trainer& trainer);
+    ~Averaged();
+    Averaged(const Averaged&) = delete;
+    Averaged& operator=(const Averaged&) = delete;
+
+   private:
+    const Tensor values_;
+    const Tensor trained_;  // undefined when nothing was changed
+  };
 
   // Number of steps an epoch has. A last batch of a single image is left out when the model
   // normalises over the batch: its statistics would be of one image, and weigh as much in the
@@ -98,6 +118,7 @@ class Trainer {
   int train_steps(Epoch* sums, std::int64_t epoch, const TrainReport& report);
   void validate(std::int64_t epoch, const TrainReport& report, TrainResult* result);
   void save(const TrainReport& report) const;
+  std::vector<optim::OptimizerState> optimizer_state() const;
 
   nn::Model& model_;
   const data::Dataset& data_;
@@ -106,6 +127,7 @@ class Trainer {
   data::Loader loader_;
   nn::ParameterArena arena_;
   std::unique_ptr<optim::Optimizer> optimizer_;
+  std::unique_ptr<optim::Average> average_;  // null without
   std::int64_t steps_per_epoch_ = 0;
   optim::Schedule schedule_;
   Position position_;

@@ -55,6 +55,8 @@ TrainOptions options(const std::string& optimizer) {
           .learning_rate = 1e-2,
           .momentum = optimizer == "sgd" ? 0.9 : 0,
           .weight_decay = 0.01,
+          .clip_norm = 1,
+          .ema = optimizer == "adam" ? 0.9 : 0,
           .schedule = {.kind = optim::ScheduleKind::cosine},
           .checkpoint_every = 1};
 }
@@ -99,7 +101,7 @@ TEST_P(Optimizers, EveryCheckpointLeadsToTheSameBits) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Checkpoint, Optimizers, ::testing::Values("adam", "sgd"),
+INSTANTIATE_TEST_SUITE_P(Checkpoint, Optimizers, ::testing::Values("adam", "sgd", "muon"),
                          [](const auto& info) { return info.param; });
 
 TEST(Checkpoint, ThreeEpochsAreTwoAndOneMore) {

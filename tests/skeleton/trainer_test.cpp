@@ -7,6 +7,7 @@
 #include <cmath>
 #include <numeric>
 #include <set>
+#include <span>
 
 #include "core/error.h"
 #include "kernels/softmax_cross_entropy/softmax_cross_entropy.h"
@@ -223,6 +224,71 @@ TEST(Trainer, WeightDecayShrinksWeightsAndNotBiases) {
     for (std::size_t i = 0; i < a.size(); ++i)  // one step: lr * decay * the weight less
       EXPECT_NEAR(a[i] - b[i], 0.001 * initial[i], 1e-7) << optimizer << " weight " << i;
   }
+}
+
+TEST(Trainer, NoStepIsLargerThanTheClippedGradientAllows) {
+  const data::Dataset data = dataset(16);
+  nn::Model model = model_for(data);
+  const std::vector<float> before = model.head->weight().to_vector<float>();
+  const std::vector<float> bias = model.head->bias().to_vector<float>();
+  Trainer(
+      model, data,
+      {.epochs = 1, .batch_size = 16, .optimizer = "sgd", .learning_rate = 2, .clip_norm = 1e-3})
+      .run({});
+  double squares = 0;
+  const auto add = [&](const std::vector<float>& a, const std::vector<float>& b) {
+    for (std::size_t i = 0; i < a.size(); ++i) squares += std::pow(double{a[i]} - double{b[i]}, 2);
+  };
+  add(model.head->weight().to_vector<float>(), before);
+  add(model.head->bias().to_vector<float>(), bias);
+  EXPECT_NEAR(std::sqrt(squares), 2e-3, 1e-5);  // lr times the norm
+}
+
+TEST(Trainer, EvaluatesTheAverageAndTrainsOnWithTheRest) {
+  const data::Dataset data = dataset(32);
+  nn::Model plain = model_for(data), averaged = model_for(data);
+  TrainOptions options{.epochs = 2, .batch_size = 16, .learning_rate = 0.1};
+  Trainer(plain, data, options).run({});
+  options.ema = 0.5;
+  Trainer trainer(averaged, data, options);
+  trainer.run({});
+  EXPECT_EQ(fingerprint(*plain.net), fingerprint(*averaged.net));
+  // Four steps with the decays 2/11, 3/12, 4/13 and 5/14 of the warm-up.
+  std::vector<float> expected = model_for(data).head->weight().to_vector<float>();
+  nn::Model again = model_for(data);
+  Trainer stepwise(again, data, {.epochs = 2, .batch_size = 16, .learning_rate = 0.1});
+  for (int step = 0; step < 4; ++step) {
+    const data::Loader loader(data.train, stepwise.statistics(), 16, Device::cpu);
+    const auto order = data::epoch_order(1, static_cast<std::uint32_t>(step / 2), 32);
+    stepwise.step(loader.gather(std::span(order).subspan(step % 2 * 16, 16)));
+    const double decay = (step + 2) / (step + 11.0);
+    const std::vector<float> now = again.head->weight().to_vector<float>();
+    for (std::size_t i = 0; i < now.size(); ++i)
+      expected[i] = static_cast<float>(decay * expected[i] + (1 - decay) * now[i]);
+  }
+  {
+    const Trainer::Averaged scope(trainer);
+    const std::vector<float> average = averaged.head->weight().to_vector<float>();
+    for (std::size_t i = 0; i < average.size(); ++i) EXPECT_NEAR(average[i], expected[i], 1e-6);
+  }
+  EXPECT_EQ(fingerprint(*plain.net), fingerprint(*averaged.net));
+}
+
+TEST(Trainer, MuonIsForHiddenLayers) {
+  data::Dataset data = dataset();
+  nn::Model linear = model_for(data);
+  EXPECT_NE(error_of([&] {
+              Trainer(linear, data, {.optimizer = "muon"});
+            }).find("1 weight matrices, and none between"),
+            std::string::npos);
+  nn::Model mlp = model_for(data, "mlp");
+  Trainer trainer(mlp, data, {.epochs = 5, .optimizer = "muon", .learning_rate = 0.02});
+  EXPECT_NE(trainer.optimizer().describe().find("matrices; for the rest adam, lr 0.0003"),
+            std::string::npos)
+      << trainer.optimizer().describe();
+  const double before = trainer.evaluate(data.test).loss;
+  trainer.run({});
+  EXPECT_LT(trainer.evaluate(data.test).loss, before / 2);
 }
 
 TEST(Trainer, RefusesWhatCannotBeTrained) {
