@@ -67,6 +67,22 @@ TEST_P(Models, LearnsAndEvaluatesTheSame) {
 INSTANTIATE_TEST_SUITE_P(Train, Models, testing::Values("lenet5", "bn_cnn", "mlp", "linear"),
                          [](const auto& info) { return info.param; });
 
+TEST(Train, EveryOptimizerLearns) {
+  const Folder folder;
+  write_spots(folder / "data", 600, 100);
+  for (const Arguments& how : {Arguments{"--optimizer", "muon", "--lr", "0.02", "--ema", "0.9"},
+                               Arguments{"--optimizer", "sgd", "--lr", "0.1", "--momentum", "0.9",
+                                         "--nesterov", "--clip-norm", "1"}}) {
+    Arguments all = train(
+        {"--model", "lenet5", "--epochs", "3", "--batch-size", "16", "--json", "--overwrite"});
+    all.insert(all.end(), how.begin(), how.end());
+    const Outcome outcome = run(folder, all);
+    ASSERT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_GE(lines(outcome.out).at(0)["test_accuracy"].get<double>(), 0.9) << outcome.out;
+    EXPECT_NE(outcome.err.find(how[1] + ", lr"), std::string::npos) << outcome.err;
+  }
+}
+
 std::string fingerprint(const Folder& folder, const Arguments& more, const Variables& variables) {
   const Outcome outcome = run(folder, train(more), variables);
   EXPECT_EQ(outcome.code, 0) << outcome.err;
