@@ -31,11 +31,15 @@ int device_count() {
 CudaDeviceInfo device_info(int index) {
   cudaDeviceProp properties;
   check(cudaGetDeviceProperties(&properties, index), "cudaGetDeviceProperties");
+  int kilohertz = 0;
+  check(cudaDeviceGetAttribute(&kilohertz, cudaDevAttrClockRate, index), "cudaDeviceGetAttribute");
   return {.name = properties.name,
           .major = properties.major,
           .minor = properties.minor,
           .multiprocessors = properties.multiProcessorCount,
-          .memory = properties.totalGlobalMem};
+          .memory = properties.totalGlobalMem,
+          .l2_bytes = static_cast<std::size_t>(properties.l2CacheSize),
+          .hertz = 1e3 * kilohertz};
 }
 
 int driver_version() {
@@ -88,6 +92,34 @@ void trim() {
   check(cudaMemPoolTrimTo(memory_pool, 0), "cudaMemPoolTrimTo");
 }
 
+void* capture(void* stream, const std::function<void()>& work) {
+  check(cudaStreamBeginCapture(as_stream(stream), cudaStreamCaptureModeThreadLocal),
+        "cudaStreamBeginCapture");
+  cudaGraph_t graph = nullptr;
+  try {
+    work();
+  } catch (...) {
+    cudaStreamEndCapture(as_stream(stream), &graph);
+    if (graph != nullptr) cudaGraphDestroy(graph);
+    cudaGetLastError();  // what broke the capture is what is thrown
+    throw;
+  }
+  check(cudaStreamEndCapture(as_stream(stream), &graph), "cudaStreamEndCapture");
+  cudaGraphExec_t executable = nullptr;
+  // Memory taken within the graph and not given back there is free again when it next starts.
+  const cudaError_t status =
+      cudaGraphInstantiate(&executable, graph, cudaGraphInstantiateFlagAutoFreeOnLaunch);
+  cudaGraphDestroy(graph);
+  check(status, "cudaGraphInstantiate");
+  return executable;
+}
+
+void launch_graph(void* graph, void* stream) {
+  check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), as_stream(stream)), "cudaGraphLaunch");
+}
+
+void destroy_graph(void* graph) { cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph)); }
+
 void copy(void* to, const void* from, std::size_t bytes, void* stream) {
   check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, as_stream(stream)), "cudaMemcpyAsync");
 }
@@ -137,6 +169,9 @@ const CudaRuntime* cuda_runtime() {
                                  .free = free_block,
                                  .free_and_total = free_and_total,
                                  .trim = trim,
+                                 .capture = capture,
+                                 .launch_graph = launch_graph,
+                                 .destroy_graph = destroy_graph,
                                  .copy = copy,
                                  .zero = zero,
                                  .is_capturing = is_capturing_on,

@@ -14,7 +14,9 @@ struct CudaDeviceInfo {
   std::string name;
   int major = 0, minor = 0;  // compute capability
   int multiprocessors = 0;
-  std::size_t memory = 0;  // bytes
+  std::size_t memory = 0;    // bytes
+  std::size_t l2_bytes = 0;  // of the level-2 cache
+  double hertz = 0;          // of a multiprocessor, at most
 };
 
 // Every call throws Error naming the CUDA function when it fails.
@@ -29,6 +31,10 @@ struct CudaRuntime {
   void (*free)(void* data, void* stream);              // never throws
   void (*free_and_total)(std::size_t* free, std::size_t* total);
   void (*trim)();  // gives the pool's unused memory back
+  // What `work` puts on the stream, as a graph to launch; none of it is done yet.
+  void* (*capture)(void* stream, const std::function<void()>& work);
+  void (*launch_graph)(void* graph, void* stream);
+  void (*destroy_graph)(void* graph);  // never throws
   void (*copy)(void* to, const void* from, std::size_t bytes, void* stream);
   void (*zero)(void* data, std::size_t bytes, void* stream);
   bool (*is_capturing)(void* stream);

@@ -165,7 +165,7 @@ void fail_allocations_after(long after) { allocations_left.store(after); }
 
 void copy_bytes(void* to, Device to_device, const void* from, Device from_device,
                 std::size_t bytes) {
-  if (bytes == 0) return;
+  if (bytes == 0 || to == from) return;
   if (to_device == Device::cpu && from_device == Device::cpu) {
     std::memmove(to, from, bytes);
     return;

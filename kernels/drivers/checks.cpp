@@ -275,7 +275,10 @@ GradientCheck check_gradient(const Case& c) {
       // quotient is rounding.
       const double size = std::max({std::fabs(numeric), std::fabs(analytic), 1e-2 * scale, 1e-3});
       const double error = std::fabs(numeric - analytic) / size;
-      if (!(error <= result.worst)) result.worst = error;  // this way round NaN counts
+      if (!(error <= result.worst)) {  // this way round NaN counts
+        result.worst = error;
+        result.worst_input = c.inputs[i].name;
+      }
       if (!(error <= kGradientTolerance) && result.failure.empty()) {
         result.failure =
             fmt::format("gradient of {} {} at element {}: backward says {}, differences say {}",

@@ -37,8 +37,9 @@ std::string check_agreement(const Case& c, Backend backend, Device device, Forma
 // The hand kernels' autograd gradient in f64 against central differences, on a sample of elements
 // of every input.
 struct GradientCheck {
-  double worst = 0;     // relative error, of the size of the gradient
-  std::string failure;  // "" when worst is within kGradientTolerance, else a sentence
+  double worst = 0;         // relative error, of the size of the gradient
+  std::string worst_input;  // the input it was found in
+  std::string failure;      // "" when worst is within kGradientTolerance, else a sentence
 };
 inline constexpr double kGradientTolerance = 1e-6;
 GradientCheck check_gradient(const Case& c);

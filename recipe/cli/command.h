@@ -14,6 +14,9 @@ Run add_train(CLI::App& app);
 Run add_eval(CLI::App& app);
 Run add_import(CLI::App& app);
 Run add_models(CLI::App& app);
+Run add_ops(CLI::App& app);
+Run add_gradcheck(CLI::App& app);
+Run add_bench(CLI::App& app);
 Run add_doctor(CLI::App& app);
 
 }  // namespace cucina::cli

@@ -31,6 +31,9 @@ constexpr Subcommand kSubcommands[] = {
     {"eval", "Measure a trained model on a whole split", &add_eval},
     {"import", "Make a model folder from weights that PyTorch trained", &add_import},
     {"models", "List the models, or show one's layers", &add_models},
+    {"ops", "List the ops: backends, dtypes and cases", &add_ops},
+    {"gradcheck", "Check the gradients of the hand-written kernels", &add_gradcheck},
+    {"bench", "Time the kernels against the vendor's and against the machine", &add_bench},
     {"doctor", "Show what this build and this machine can do, and what is missing", &add_doctor},
 };
 
