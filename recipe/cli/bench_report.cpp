@@ -77,6 +77,9 @@ std::vector<BenchRow> make_rows(const OpEntry& op, const Case& c, const Call& ca
                  .samples = std::move(each),
                  .seconds = {}};
     row.seconds = drivers::quartiles(row.samples.seconds);
+    for (const auto* operands : {&call.inputs, &call.outputs}) {
+      for (const Operand& operand : *operands) row.shapes.emplace_back(operand.name, operand.shape);
+    }
     if (row.samples.backend == Backend::vendor) vendor = row.seconds.median;
     rows.push_back(std::move(row));
   }
@@ -129,12 +132,16 @@ Json to_json(const BenchRow& row) {
   std::vector<double> kept;
   const std::size_t n = std::min(all.size(), kMost);
   for (std::size_t i = 0; i < n; ++i) kept.push_back(all[i * all.size() / n]);
+  Json shapes = Json::object();
+  for (const auto& [name, shape] : row.shapes)
+    shapes[name] = std::vector<std::int64_t>(shape.sizes().begin(), shape.sizes().end());
   return {{"op", row.op},
           {"case", row.name},
           {"entry", row.entry},
           {"dtype", name(row.format)},
           {"backend", name(row.samples.backend)},
           {"device", name(row.device)},
+          {"shapes", shapes},
           {"median_seconds", row.seconds.median},
           {"low_quartile_seconds", row.seconds.low},
           {"high_quartile_seconds", row.seconds.high},

@@ -17,6 +17,7 @@ struct BenchRow {
   drivers::Format format;
   Device device = Device::cpu;
   double flops = 0, bytes = 0;
+  std::vector<std::pair<std::string, Shape>> shapes;  // of inputs and outputs
   drivers::Floor floor;
   drivers::Samples samples;
   drivers::Quartiles seconds;                         // of the samples

@@ -1,0 +1,78 @@
+"""Training steps of PyTorch: forward, cross entropy, backward, Adam; data already on the device.
+
+    eager     channels last, cudnn.benchmark, the default Adam (on cuda the fused one)
+    compiled  torch.compile(mode="max-autotune") of the network, fused Adam
+    graph     the whole step as one CUDA graph, with the fused, capturable Adam
+"""
+
+import time
+
+import torch
+from torch.nn import functional as F
+
+import measure
+import networks
+
+CASES = (("lenet5", 64), ("lenet5", 128), ("resnet20", 128))
+SIDE = 28
+
+
+class Step:
+    """One training step on a batch that stays where it is."""
+
+    def __init__(self, model, batch, device, bf16, compiled=False, capturable=False):
+        self.net = networks.make(model, device)
+        self.forward = torch.compile(self.net, mode="max-autotune") if compiled else self.net
+        options = {"fused": True, "capturable": capturable} if device == "cuda" else {}
+        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=1e-3, **options)
+        self.x = torch.rand(batch, 1, SIDE, SIDE, device=device).to(
+            memory_format=torch.channels_last)
+        self.labels = torch.randint(0, 10, (batch,), device=device)
+        self.device, self.bf16 = device, bf16
+
+    def __call__(self):
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.bf16):
+            loss = F.cross_entropy(self.forward(self.x), self.labels)
+        loss.backward()
+        self.optimizer.step()
+
+
+def as_graph(step):
+    """The step captured once and replayed; see PyTorch's "Whole-network capture"."""
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            step()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    return graph.replay
+
+
+def variants(model, batch, device, bf16):
+    yield "pytorch eager", lambda: Step(model, batch, device, bf16)
+    if device == "cuda":
+        yield "pytorch graph", lambda: as_graph(Step(model, batch, device, bf16, capturable=True))
+        yield "pytorch compiled", lambda: Step(model, batch, device, bf16, compiled=True)
+
+
+def rows(device, deadline, say):
+    """One row for each network, batch, dtype and way to run it; those that fail are said so."""
+    for model, batch in CASES:
+        for bf16 in (False, True) if device == "cuda" else (False,):
+            for who, make in variants(model, batch, device, bf16):
+                if time.monotonic() > deadline:
+                    say(f"no time for {who}, {model}")
+                    continue
+                dtype = "bf16" if bf16 else "tf32" if torch.backends.cudnn.allow_tf32 and \
+                    device == "cuda" else "f32"
+                try:
+                    samples = measure.measure(device, make(), seconds=0.5)
+                except Exception as error:  # a compiler that is not there, say
+                    say(f"{who}, {model}: {type(error).__name__}: {str(error).splitlines()[0]}")
+                    continue
+                yield measure.row(device, who, samples, op="train_step", model=model, batch=batch,
+                                  dtype=dtype)
