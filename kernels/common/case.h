@@ -48,8 +48,6 @@ using Tensors = std::vector<Tensor>;
 struct Call {
   std::string entry;  // "backward_weight"
   std::vector<Operand> inputs;
-  // One that has the name and shape of an input is that input, updated in place: `run` starts by
-  // copying it, which the benchmarks' `run` on one and the same tensor does not.
   std::vector<Operand> outputs;
   bool accumulates = false;  // takes a Write
   // Runs the entry of that backend; false when it has none for this dtype and device.

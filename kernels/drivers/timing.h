@@ -21,7 +21,8 @@ std::vector<Case> timed_cases(const OpEntry& room, Device device);
 class OperandSets {
  public:
   // As many sets as exceed `cache_bytes` one and a half times, but no more than kMost. All sets
-  // hold the same random values.
+  // hold the same random values. An output with the name, shape and dtype of an input is that
+  // input, updated in place: the copy with which such a call's `run` begins is then none.
   OperandSets(const Call& call, Device device, DType dtype, std::size_t cache_bytes);
 
   std::size_t size() const { return sets_.size(); }
