@@ -137,6 +137,12 @@ class GpuSuite(unittest.TestCase):
         self.assertEqual((done.returncode, steps["tests"]["result"], steps["lenet"]["result"]),
                          (1, "failed", "passed"))
 
+    def test_output_that_is_no_json_fails_its_step_alone(self):
+        self.script("build/cucina", '[[ $1 != train ]] || { echo "no JSON"; exit; }' + CUCINA)
+        done, steps = self.suite(*self.only("lenet", "tests"))
+        self.assertEqual((done.returncode, steps["lenet"]["result"], steps["tests"]["result"]),
+                         (1, "failed", "passed"))
+
     def test_tests_that_all_skip_have_not_passed(self):
         self.script("build/tests/rooms/rooms_gpu_tests", 'echo "[  SKIPPED ] relu.one (0 ms)"')
         self.assertEqual(self.suite(*self.only("tests"))[1]["tests"]["result"], "failed")
