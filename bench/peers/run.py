@@ -74,21 +74,32 @@ def main(arguments):
         return 4
     import ops
     import train_step
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
     torch.backends.cudnn.benchmark = True
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     rows = []
+
+    def keep(row):
+        """Written after each row: compiling can take longer than there is time."""
+        rows.append(row)
+        what = [row["model"], f"batch {row['batch']}"] if row["op"] == "train_step" else \
+            [row["op"], row["case"], row["entry"]]
+        print(f"{row['who']:<17} {' '.join(what)} {row['dtype']}: "
+              f"{1e3 * row['median_seconds']:.4f} ms", flush=True)
+        if options.json:
+            text = json.dumps({"v": 1, "torch": torch.__version__, "device": options.device,
+                               "threads": torch.get_num_threads(), "rows": rows}, indent=1)
+            whole = options.json.with_suffix(".tmp")
+            whole.write_text(text + "\n")
+            whole.replace(options.json)
+
     for row in train_step.rows(options.device, deadline, say):
-        rows.append(row)
-        print(f"{row['who']:<17} {row['model']:<9} batch {row['batch']:<4} {row['dtype']:<5} "
-              f"{1e3 * row['median_seconds']:9.3f} ms", flush=True)
+        keep(row)
     for row in ops.rows(options.device, report, deadline, say) if report else ():
-        rows.append(row)
-        print(f"{row['who']:<17} {row['op']} {row['case']} {row['entry']} {row['dtype']} "
-              f"{1e6 * row['median_seconds']:.1f} us", flush=True)
-    if options.json:
-        text = json.dumps({"v": 1, "torch": torch.__version__, "device": options.device,
-                           "threads": torch.get_num_threads(), "rows": rows}, indent=1)
-        options.json.write_text(text + "\n")
+        keep(row)
+    if options.device == "cuda":
+        for row in train_step.rows(options.device, deadline, say, compiled=True):
+            keep(row)
     return 0
 
 

@@ -52,27 +52,33 @@ def as_graph(step):
     return graph.replay
 
 
-def variants(model, batch, device, bf16):
+def variants(model, batch, device, bf16, compiled):
+    if compiled:
+        yield "pytorch compiled", lambda: Step(model, batch, device, bf16, compiled=True)
+        return
     yield "pytorch eager", lambda: Step(model, batch, device, bf16)
     if device == "cuda":
         yield "pytorch graph", lambda: as_graph(Step(model, batch, device, bf16, capturable=True))
-        yield "pytorch compiled", lambda: Step(model, batch, device, bf16, compiled=True)
 
 
-def rows(device, deadline, say):
-    """One row for each network, batch, dtype and way to run it; those that fail are said so."""
+def dtype_of(device, bf16):
+    if bf16:
+        return "bf16"
+    return "tf32" if device == "cuda" and torch.backends.cudnn.allow_tf32 else "f32"
+
+
+def rows(device, deadline, say, compiled=False):
+    """A row for each network, batch, dtype and way to run it; what fails is said so."""
     for model, batch in CASES:
         for bf16 in (False, True) if device == "cuda" else (False,):
-            for who, make in variants(model, batch, device, bf16):
+            for who, make in variants(model, batch, device, bf16, compiled):
                 if time.monotonic() > deadline:
                     say(f"no time for {who}, {model}")
                     continue
-                dtype = "bf16" if bf16 else "tf32" if torch.backends.cudnn.allow_tf32 and \
-                    device == "cuda" else "f32"
                 try:
                     samples = measure.measure(device, make(), seconds=0.5)
                 except Exception as error:  # a compiler that is not there, say
                     say(f"{who}, {model}: {type(error).__name__}: {str(error).splitlines()[0]}")
                     continue
                 yield measure.row(device, who, samples, op="train_step", model=model, batch=batch,
-                                  dtype=dtype)
+                                  dtype=dtype_of(device, bf16))

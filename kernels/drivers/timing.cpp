@@ -29,7 +29,7 @@ std::int64_t elements_of(const Case& c) {
 
 // Random values; of a large operand only the first ones, over and over.
 Tensor random_input(Operand operand, DType dtype, std::uint64_t seed) {
-  constexpr std::int64_t kDrawn = 1 << 22;
+  constexpr std::int64_t kDrawn = 1 << 20;
   const std::int64_t n = operand.shape.elements();
   if (n <= kDrawn) return make_input(operand, dtype, seed);
   const Shape shape = operand.shape;
