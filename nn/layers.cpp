@@ -3,6 +3,7 @@
 
 #include "core/error.h"
 #include "kernels/batch_norm/batch_norm.h"
+#include "kernels/dropout/dropout.h"
 #include "kernels/dropout2d/dropout2d.h"
 #include "kernels/matmul/matmul.h"
 #include "kernels/unary/unary.h"
@@ -24,6 +25,10 @@ const Shape& check_image(const Shape& image) {
 void check_rank(const char* layer, const Shape& x, int rank) {
   if (x.rank() != rank)
     fail("{}: x has shape {} of rank {}; rank {} is needed", layer, to_string(x), x.rank(), rank);
+}
+
+void check_probability(const char* layer, float p) {
+  if (!(p >= 0 && p < 1)) fail("{}: p is {}; it must be in [0, 1)", layer, p);
 }
 
 // One side of the result of a window that moves over an image.
@@ -145,9 +150,13 @@ Shape GlobalAvgPool::output_shape(const Shape& x) const {
   return {x[0], x[3]};
 }
 
-Dropout2d::Dropout2d(float p) : p_(p) {
-  if (!(p >= 0 && p < 1)) fail("Dropout2d: p is {}; it must be in [0, 1)", p);
+Dropout::Dropout(float p) : p_(p) { check_probability("Dropout", p); }
+Tensor Dropout::forward(const Tensor& x) {
+  return dropout(x, {.p = p_, .training = training(), .random = random_, .step = step_});
 }
+std::string Dropout::describe() const { return fmt::format("Dropout p {}", p_); }
+
+Dropout2d::Dropout2d(float p) : p_(p) { check_probability("Dropout2d", p); }
 Tensor Dropout2d::forward(const Tensor& x) {
   return dropout2d(x, {.p = p_, .training = training(), .random = random_, .step = step_});
 }
@@ -163,8 +172,8 @@ Shape Flatten::output_shape(const Shape& x) const {
 void use_random(Module& module, const RandomStream& random, const Tensor& step) {
   std::uint32_t layer = 0;
   for (Module* each : module.modules()) {
-    if (auto* dropout = dynamic_cast<Dropout2d*>(each))
-      dropout->use_random(random.substream(layer++), step);
+    if (auto* drawing = dynamic_cast<RandomModule*>(each))
+      drawing->use_random(random.substream(layer++), step);
   }
 }
 

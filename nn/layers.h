@@ -119,25 +119,42 @@ class GlobalAvgPool : public Module {
   std::string describe() const override { return "GlobalAvgPool"; }
 };
 
-// Drops whole channels with probability p while training; use_random() first.
-class Dropout2d : public Module {
+// A layer that draws random numbers while training.
+class RandomModule : public Module {
  public:
-  explicit Dropout2d(float p);
-
-  // Where the masks come from: `step` is one i32 on the device of the activations.
+  // Where they come from: `step` is one i32 on the device of the activations.
   void use_random(const RandomStream& random, const Tensor& step) {
     random_ = random;
     step_ = step;
   }
 
+ protected:
+  RandomStream random_{0, "dropout"};
+  Tensor step_;
+};
+
+// Drops elements with probability p while training; use_random() first.
+class Dropout : public RandomModule {
+ public:
+  explicit Dropout(float p = 0.5f);
   Tensor forward(const Tensor& x) override;
   Shape output_shape(const Shape& x) const override { return x; }
   std::string describe() const override;
 
  private:
   float p_;
-  RandomStream random_{0, "dropout2d"};
-  Tensor step_;
+};
+
+// Drops whole channels with probability p while training; use_random() first.
+class Dropout2d : public RandomModule {
+ public:
+  explicit Dropout2d(float p = 0.5f);
+  Tensor forward(const Tensor& x) override;
+  Shape output_shape(const Shape& x) const override { return x; }
+  std::string describe() const override;
+
+ private:
+  float p_;
 };
 
 // (n, h, w, c) -> (n, h w c). The order is ours; a Linear behind it is told the image's shape.
@@ -148,7 +165,7 @@ class Flatten : public Module {
   std::string describe() const override { return "Flatten"; }
 };
 
-// Gives every Dropout2d below `module` a stream of its own, drawn from `random`, and `step`.
+// Gives every RandomModule below `module` a stream of its own, drawn from `random`, and `step`.
 void use_random(Module& module, const RandomStream& random, const Tensor& step);
 
 }  // namespace cucina::nn

@@ -1,7 +1,7 @@
 // binary's hand-written kernels: maps, and a sum over rows for the gradient of a vector.
 #include "kernels/binary/binary.h"
-#include "kernels/common/column_sum.h"
 #include "kernels/common/elementwise.h"
+#include "kernels/common/sums.h"
 
 namespace cucina {
 namespace {
@@ -66,40 +66,47 @@ void run_backward_a(const Tensor& dy, const Tensor& b, Binary kind, Write write,
 // What the sum over rows adds up.
 template <typename T>
 struct SignedGradient {
+  static constexpr int kWidth = 16 / sizeof(T);
   const T* dy;
-  std::int64_t columns;
   Compute<T> sign;
-  __device__ __forceinline__ Compute<T> operator()(std::int64_t row, std::int64_t column) const {
-    return sign * static_cast<Compute<T>>(dy[row * columns + column]);
+  bool fits() const { return aligned_for(dy, 16); }
+  template <int kWidth>
+  __device__ __forceinline__ Pack<Compute<T>, kWidth> load(std::int64_t i) const {
+    auto pack = load_wide<kWidth>(dy + i);
+    for (int j = 0; j < kWidth; ++j) pack.at[j] *= sign;
+    return pack;
   }
 };
 template <typename T>
 struct ProductGradient {
+  static constexpr int kWidth = 16 / sizeof(T);
   const T* dy;
   const T* a;
-  std::int64_t columns;
-  __device__ __forceinline__ Compute<T> operator()(std::int64_t row, std::int64_t column) const {
-    const std::int64_t i = row * columns + column;
-    return static_cast<Compute<T>>(dy[i]) * static_cast<Compute<T>>(a[i]);
+  bool fits() const { return aligned_for(dy, 16) && aligned_for(a, 16); }
+  template <int kWidth>
+  __device__ __forceinline__ Pack<Compute<T>, kWidth> load(std::int64_t i) const {
+    auto pack = load_wide<kWidth>(dy + i);
+    const auto factor = load_wide<kWidth>(a + i);
+    for (int j = 0; j < kWidth; ++j) pack.at[j] *= factor.at[j];
+    return pack;
   }
 };
 
 template <typename T>
 void sum_rows(const Tensor& dy, const Tensor& a, Binary kind, Write write, const Tensor& db,
               const Tensor& scratch) {
+  using Real = Compute<T>;
   const std::int64_t columns = db.elements();
   if (columns == 0) return;
   const auto sum = [&](const auto& values) {
-    using Sum = Compute<T>;
-    column_sum_of("binary.backward_b", dy.stream(), values, dy.elements() / columns, columns,
-                  write == Write::accumulate, db.data<T>(),
-                  scratch.defined() ? scratch.data<Sum>() : nullptr);
+    sum_over<Real>("binary.backward_b", dy.stream(), 1, dy.elements() / columns, columns, values,
+                   DeliverSum<T>{db.data<T>(), Real(1), write == Write::accumulate},
+                   scratch.defined() ? scratch.data<Real>() : nullptr);
   };
   if (kind == Binary::mul) {
-    sum(ProductGradient<T>{dy.data<T>(), a.data<T>(), columns});
+    sum(ProductGradient<T>{dy.data<T>(), a.data<T>()});
   } else {
-    sum(SignedGradient<T>{dy.data<T>(), columns,
-                          kind == Binary::sub ? Compute<T>(-1) : Compute<T>(1)});
+    sum(SignedGradient<T>{dy.data<T>(), kind == Binary::sub ? Real(-1) : Real(1)});
   }
 }
 
@@ -123,7 +130,7 @@ void run_backward_b(const Tensor& dy, const Tensor& a, Binary kind, Write write,
 
 std::int64_t scratch_of_sums(const Shape& dy, const Shape& db) {
   if (db == dy || db.elements() == 0) return 0;
-  return column_sum_scratch(dy.elements() / db.elements(), db.elements());
+  return sum_over_scratch(1, dy.elements() / db.elements(), db.elements());
 }
 
 }  // namespace

@@ -79,10 +79,12 @@ struct FoldPart {
 
   static __device__ __forceinline__ FoldPart of_block(const FoldPlan& plan, std::int64_t block) {
     FoldPart part = {};
-    part.tile = block % plan.tiles;
-    const std::int64_t rest = block / plan.tiles;
-    part.chunk = rest % plan.chunks;
-    part.first_outer = rest / plan.chunks * plan.rows;
+    const auto at = static_cast<unsigned>(block);
+    const auto tiles = static_cast<unsigned>(plan.tiles);
+    const auto chunks = static_cast<unsigned>(plan.chunks);
+    part.tile = at % tiles;
+    part.chunk = at / tiles % chunks;
+    part.first_outer = at / tiles / chunks * plan.rows;
     const std::int64_t left = plan.inner - part.tile * kFoldLanes;
     part.columns = left < kFoldLanes ? left : kFoldLanes;
     part.begin_step = part.chunk * plan.steps;
@@ -112,16 +114,17 @@ __global__ void __launch_bounds__(kFoldThreads<kWidth>)
   typename Fold::template Lanes<kSlots * kWidth> own;
   for (int slot = 0; slot < kSlots; ++slot) {
     const int first = (slot * kThreads + static_cast<int>(threadIdx.x)) * kWidth;
-    const std::int64_t row = first / plan.lanes, lane = first - row * plan.lanes;
+    // Divisions are of 32 bits: those of 64 are calls, and spill registers.
+    const int row = first / static_cast<int>(plan.lanes);
+    const int lane = first - row * static_cast<int>(plan.lanes);
     const std::int64_t outer = part.first_outer + row;
     for (int j = 0; j < kWidth; ++j) fold.clear(own, slot * kWidth + j);
     if (row >= plan.rows || outer >= plan.outer) continue;
     if (plan.tiles > 1 && lane >= part.columns) continue;
     const std::int64_t begin = part.begin_step * plan.stride + part.tile * kFoldLanes + lane;
-    std::int64_t steps = begin < elements ? (elements - begin + plan.stride - 1) / plan.stride : 0;
-    if (steps > part.steps) steps = part.steps;
-    for (std::int64_t step = 0; step < steps; ++step) {
-      const std::int64_t offset = begin + step * plan.stride;
+    const std::int64_t past = begin + part.steps * plan.stride;
+    const std::int64_t end = past < elements ? past : elements;
+    for (std::int64_t offset = begin; offset < end; offset += plan.stride) {
       fold.template add<kWidth>(own, slot * kWidth, outer * elements + offset, offset);
     }
     if (plan.ways == 1) {

@@ -1,0 +1,44 @@
+// The activations as layers, with PyTorch's names; ReLU is among the layers (nn/layers.h).
+#pragma once
+
+#include <string>
+
+#include "nn/module.h"
+
+namespace cucina::nn {
+
+// x Phi(x); with `tanh` its approximation, PyTorch's approximate="tanh".
+class GELU : public Module {
+ public:
+  explicit GELU(bool tanh = false) : tanh_(tanh) {}
+  Tensor forward(const Tensor& x) override;
+  Shape output_shape(const Shape& x) const override { return x; }
+  std::string describe() const override { return tanh_ ? "GELU tanh" : "GELU"; }
+
+ private:
+  bool tanh_;
+};
+
+// x sigmoid(x)
+class SiLU : public Module {
+ public:
+  Tensor forward(const Tensor& x) override;
+  Shape output_shape(const Shape& x) const override { return x; }
+  std::string describe() const override { return "SiLU"; }
+};
+
+class Sigmoid : public Module {
+ public:
+  Tensor forward(const Tensor& x) override;
+  Shape output_shape(const Shape& x) const override { return x; }
+  std::string describe() const override { return "Sigmoid"; }
+};
+
+class Tanh : public Module {
+ public:
+  Tensor forward(const Tensor& x) override;
+  Shape output_shape(const Shape& x) const override { return x; }
+  std::string describe() const override { return "Tanh"; }
+};
+
+}  // namespace cucina::nn
