@@ -193,6 +193,16 @@ void for_row_team(std::int64_t n, const F& f) {
   for_lanes<false>(n, f);
 }
 
+// The same with the RowTeam that is a whole block, whatever the rows.
+template <typename F>
+void for_widest_team(const F& f) {
+  constexpr int kLanes = 8 * kWarpLanes;
+  if constexpr (std::is_same_v<simt::Target, Host>) {
+    if (!simt::detail::map_as_threads()) return f(RowTeam<kLanes, true>{});
+  }
+  f(RowTeam<kLanes, false>{});
+}
+
 // Whether parts of kRowWidth of rows of n elements may be loaded at once, from all these tensors;
 // undefined ones do not count.
 inline bool whole_parts(std::int64_t n, std::initializer_list<Tensor> tensors) {

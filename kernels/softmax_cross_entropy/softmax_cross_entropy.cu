@@ -2,6 +2,8 @@
 #include <limits>
 
 #include "core/math.h"
+#include "kernels/common/first_largest.h"
+#include "kernels/common/label_sum.h"
 #include "kernels/common/online_softmax.h"
 #include "kernels/common/row_team.h"
 #include "kernels/simt/map.h"
@@ -32,40 +34,6 @@ struct Rows {
   }
   __device__ __forceinline__ Real loss_scale() const {
     return divisor != nullptr ? Real(1) / *divisor : scale;
-  }
-};
-
-// A slot's largest value and its place, the first among equals.
-template <typename Real, typename Team>
-struct FirstLargest {
-  static constexpr std::int32_t kNone = std::numeric_limits<std::int32_t>::max();
-
-  Real largest[Team::kSlots];
-  std::int32_t index[Team::kSlots];
-
-  __device__ __forceinline__ FirstLargest() {
-    for (int slot = 0; slot < Team::kSlots; ++slot) {
-      largest[slot] = -std::numeric_limits<Real>::infinity();
-      index[slot] = kNone;
-    }
-  }
-  // In the order of k.
-  __device__ __forceinline__ void add(int slot, Real x, std::int64_t k) {
-    const bool rises = x > largest[slot];
-    index[slot] = rises ? static_cast<std::int32_t>(k) : index[slot];
-    largest[slot] = rises ? x : largest[slot];
-  }
-  // The place of `value`, the largest of all.
-  template <int kTurn>
-  __device__ __forceinline__ std::int32_t first(Real value) const {
-    return Team::template join<kTurn>(
-        [&](int slot) { return largest[slot] == value ? index[slot] : kNone; },
-        [](std::int32_t a, std::int32_t b) { return a < b ? a : b; });
-  }
-  template <int kTurn>
-  __device__ __forceinline__ Real value() const {
-    return Team::template join<kTurn>([&](int slot) { return largest[slot]; },
-                                      [](Real a, Real b) { return a > b ? a : b; });
   }
 };
 
@@ -170,56 +138,6 @@ __global__ void __launch_bounds__(256) targets_kernel(Rows<T> rows) {
   }
 }
 
-// One row: its sum of of(k), in double, so that a million rows lose nothing, delivered by
-// `finish`.
-template <typename Team, typename Of, typename Finish>
-__global__ void __launch_bounds__(256) sum_kernel(Of of, std::int64_t n, Finish finish) {
-  if (Team::row() > 0) return;
-  double sums[Team::kSlots] = {};
-  Team::for_parts(n, false, [&]<int kWidth>(std::int64_t k, int slot) {
-    for (int j = 0; j < kWidth; ++j) sums[slot + j] += static_cast<double>(of(k + j));
-  });
-  const double sum = Team::template sum<0>(sums);
-  if (Team::lane() == 0) finish(sum);
-}
-
-template <typename Real>
-struct WeightOfLabel {
-  const std::int32_t* labels;
-  const Real* weights;
-  std::int64_t classes;
-  __device__ Real operator()(std::int64_t row) const {
-    const std::int64_t label = labels[row];
-    return label >= 0 && label < classes ? weights[label] : std::numeric_limits<Real>::quiet_NaN();
-  }
-};
-
-template <typename Real>
-struct LossOfRow {
-  const Real* losses;
-  __device__ Real operator()(std::int64_t row) const { return losses[row]; }
-};
-
-// *to = sum / *divisor, or over `count` where there is none.
-template <typename Real>
-struct Quotient {
-  const Real* divisor;
-  double count;
-  Real* to;
-  __device__ void operator()(double sum) const {
-    *to = static_cast<Real>(sum / (divisor != nullptr ? static_cast<double>(*divisor) : count));
-  }
-};
-
-template <typename Of, typename Finish>
-void sum_rows(const char* name, const Stream& stream, std::int64_t n, const Of& of,
-              const Finish& finish) {
-  for_row_team(n, [&](auto team) {
-    using Team = decltype(team);
-    launch_rows<Team>(name, sum_kernel<Team, Of, Finish>, stream, 1, of, n, finish);
-  });
-}
-
 template <typename T>
 struct BackwardElement {
   const Compute<T>* dy;
@@ -264,7 +182,7 @@ void run_forward(const SoftmaxCrossEntropyInputs& in, const SoftmaxCrossEntropyP
         .correct = result.correct.data<std::int32_t>(),
         .dlogits = data_or_null<T>(dlogits)};
     if (weighted_mean) {
-      sum_rows("softmax_cross_entropy.weights", stream, n,
+      sum_over("softmax_cross_entropy.weights", stream, n,
                WeightOfLabel<Real>{rows.labels, rows.weights, classes},
                Quotient<Real>{nullptr, 1, scratch.data<Real>()});
     }
@@ -275,7 +193,7 @@ void run_forward(const SoftmaxCrossEntropyInputs& in, const SoftmaxCrossEntropyP
                         at_labels ? labels_kernel<T, Team> : targets_kernel<T, Team>, stream, n,
                         rows);
     });
-    sum_rows("softmax_cross_entropy.mean", stream, n, LossOfRow<Real>{rows.losses},
+    sum_over("softmax_cross_entropy.mean", stream, n, Listed<Real>{rows.losses},
              Quotient<Real>{rows.divisor, count, result.loss.data<Real>()});
   });
 }
