@@ -3,8 +3,13 @@
 
 #include "kernels/batch_norm/batch_norm.h"
 #include "kernels/conv2d/conv2d.h"
+#include "kernels/group_norm/group_norm.h"
+#include "kernels/layer_norm/layer_norm.h"
 #include "kernels/matmul/matmul.h"
+#include "kernels/nll_loss/nll_loss.h"
+#include "kernels/pointwise_loss/pointwise_loss.h"
 #include "kernels/pool2d/pool2d.h"
+#include "kernels/softmax/softmax.h"
 #include "kernels/softmax_cross_entropy/softmax_cross_entropy.h"
 #include "optim/optimizer.h"
 
@@ -22,6 +27,32 @@ Tensor call_batch_norm(const Json& params, const Inputs& in) {
                     {.momentum = params.at("momentum"),
                      .eps = params.at("eps"),
                      .training = params.at("training")});
+}
+
+Tensor call_layer_norm(const Json& params, const Inputs& in) {
+  const auto sizes = params.at("normalized").get<std::vector<std::int64_t>>();
+  return layer_norm(in["x"], Shape(sizes), in["gamma"], in["beta"], params.at("eps"));
+}
+
+Tensor call_group_norm(const Json& params, const Inputs& in) {
+  return group_norm(in["x"], in["gamma"], in["beta"],
+                    {.groups = params.at("groups"), .eps = params.at("eps")});
+}
+
+Reduction reduction_of(const Json& params) {
+  return params.value("reduction", "mean") == std::string("sum") ? Reduction::sum : Reduction::mean;
+}
+
+Tensor call_cross_entropy(const Json& params, const Inputs& in) {
+  return softmax_cross_entropy(in["logits"], in["targets"],
+                               {.label_smoothing = params.value("label_smoothing", 0.0),
+                                .reduction = reduction_of(params)},
+                               in["weights"])
+      .loss;
+}
+
+Tensor call_huber(const Json& params, const Inputs& in) {
+  return huber_loss(in["x"], in["target"], params.at("delta"), reduction_of(params));
 }
 
 // The values after each step along given gradients: (steps, elements).
@@ -89,10 +120,27 @@ const std::map<std::string, FrontDoor>& front_doors() {
        {"pool2d", [](const Json& params,
                      const Inputs& in) { return max_pool2d(in["x"], pool2d_params(params)); }}},
       {"sgd", {"sgd", call_sgd}},
-      {"softmax_cross_entropy",
-       {"softmax_cross_entropy",
-        [](const Json&, const Inputs& in) {
-          return softmax_cross_entropy(in["logits"], in["labels"]).loss;
+      {"softmax", {"softmax", [](const Json&, const Inputs& in) { return softmax(in["x"]); }}},
+      {"log_softmax",
+       {"softmax", [](const Json&, const Inputs& in) { return log_softmax(in["x"]); }}},
+      {"softmax_cross_entropy", {"softmax_cross_entropy", call_cross_entropy}},
+      {"layer_norm", {"layer_norm", call_layer_norm}},
+      {"group_norm", {"group_norm", call_group_norm}},
+      {"nll_loss",
+       {"nll_loss",
+        [](const Json& params, const Inputs& in) {
+          return nll_loss(in["log_probs"], in["targets"], reduction_of(params), in["weights"]);
+        }}},
+      {"mse_loss",
+       {"pointwise_loss",
+        [](const Json& params, const Inputs& in) {
+          return mse_loss(in["x"], in["target"], reduction_of(params));
+        }}},
+      {"huber_loss", {"pointwise_loss", call_huber}},
+      {"bce_with_logits",
+       {"pointwise_loss",
+        [](const Json& params, const Inputs& in) {
+          return bce_with_logits(in["x"], in["target"], in["weight"], reduction_of(params));
         }}},
   };
   return doors;

@@ -57,7 +57,7 @@ def case(op, name, function, inputs, changed=(), **params):
         arrays["seed"] = as_array(seed.to(torch.float32))
         out.backward(seed)
     for key, x in inputs.items():
-        if key in changed:
+        if key in changed and x.is_floating_point():
             arrays[f"after/{key}"] = as_array(x)
         elif x.grad is not None:
             arrays[f"grad/{key}"] = as_array(x.grad)
@@ -142,16 +142,104 @@ def batch_norm_cases():
                        training=training, momentum=0.1, eps=1e-5)
 
 
+def affine(*shape):
+    return {"gamma": uniform(*shape, low=0.5, high=1.5), "beta": uniform(*shape)}
+
+
+def layer_norm_cases():
+    def layer_norm(x, normalized, eps, gamma=None, beta=None):
+        return F.layer_norm(x, normalized, gamma, beta, eps)
+
+    for name, shape, normalized, parameters in (
+            ("rows", (33, 17), (17,), True), ("wide", (3, 2500), (2500,), True),
+            ("image", (4, 5, 3, 6), (5, 3, 6), True), ("plain", (9, 40), (40,), False)):
+        yield case("layer_norm", name, layer_norm,
+                   {"x": uniform(*shape), **(affine(*normalized) if parameters else {})},
+                   normalized=list(normalized), eps=1e-5)
+
+
+def group_norm_cases():
+    def group_norm(x, groups, eps, gamma=None, beta=None):
+        return nhwc(F.group_norm(nchw(x), groups, gamma, beta, eps))
+
+    for name, shape, groups, parameters in (("image", (4, 9, 7, 12), 3, True),
+                                            ("one", (2, 5, 5, 7), 1, True),
+                                            ("plain", (3, 6, 6, 8), 8, False)):
+        yield case("group_norm", name, group_norm,
+                   {"x": uniform(*shape), **(affine(shape[-1]) if parameters else {})},
+                   groups=groups, eps=1e-5)
+
+
 # --- losses ---
 
 
-def loss_cases():
-    def softmax_cross_entropy(logits, labels):
-        return F.cross_entropy(logits, labels.long())
+def softmax_cases():
+    for name, shape in (("ten", (64, 10)), ("hundred", (9, 100)), ("wide", (3, 2500))):
+        yield case("softmax", name, lambda x: F.softmax(x, -1), {"x": uniform(*shape, high=6)})
+        yield case("log_softmax", name, lambda x: F.log_softmax(x, -1),
+                   {"x": uniform(*shape, high=6)})
 
-    for name, n, classes in (("ten", 64, 10), ("thousand", 5, 1000), ("one", 1, 3)):
+
+def cross_entropy_cases():
+    def softmax_cross_entropy(logits, targets, weights=None, **params):
+        labels = targets if targets.is_floating_point() else targets.long()
+        return F.cross_entropy(logits, labels, weights, **params)
+
+    def inputs(n, classes, soft=False, weights=False):
+        mixed = F.softmax(uniform(n, classes, high=3), -1).to(torch.float32).to(torch.float64)
+        given = {"logits": uniform(n, classes, low=-6, high=6),
+                 "targets": mixed if soft else labels(n, classes)}
+        if weights:
+            given["weights"] = uniform(classes, low=0.5, high=1.5)
+        return given
+
+    for name, n, classes, more, params in (
+            ("ten", 64, 10, {}, {}),
+            ("thousand", 5, 1000, {}, {}),
+            ("one", 1, 3, {}, {}),
+            ("sum", 9, 100, {}, {"reduction": "sum"}),
+            ("smooth", 64, 10, {}, {"label_smoothing": 0.2}),
+            ("weights", 33, 10, {"weights": True}, {}),
+            ("smooth_weights", 33, 10, {"weights": True}, {"label_smoothing": 0.1}),
+            ("soft", 64, 10, {"soft": True}, {}),
+            ("soft_smooth_weights", 9, 100, {"soft": True, "weights": True},
+             {"label_smoothing": 0.1})):
         yield case("softmax_cross_entropy", name, softmax_cross_entropy,
-                   {"logits": uniform(n, classes, low=-6, high=6), "labels": labels(n, classes)})
+                   inputs(n, classes, **more), changed=("targets", "weights"), **params)
+
+
+def loss_cases():
+    def nll(log_probs, targets, weights=None, **params):
+        return F.nll_loss(log_probs, targets.long(), weights, **params)
+
+    for name, weighted, params in (("mean", False, {}), ("sum", False, {"reduction": "sum"}),
+                                   ("weights", True, {})):
+        weights = {"weights": uniform(10, low=0.5, high=1.5)} if weighted else {}
+        yield case("nll_loss", name, nll,
+                   {"log_probs": uniform(33, 10, low=-9, high=0), "targets": labels(33, 10),
+                    **weights}, changed=("weights",), **params)
+
+    def bce(x, target, weight=None, **params):
+        return F.binary_cross_entropy_with_logits(x, target, pos_weight=weight, **params)
+
+    def mse(x, target, **params):
+        return F.mse_loss(x, target, **params)
+
+    def huber(x, target, **params):
+        return F.huber_loss(x, target, **params)
+
+    for reduction in ("mean", "sum"):
+        def given(low=-1.0):
+            return {"x": uniform(33, 10, low=-6, high=6), "target": uniform(33, 10, low=low)}
+
+        params = {"reduction": reduction}
+        yield case("mse_loss", reduction, mse, given(), changed=("target",), **params)
+        yield case("huber_loss", reduction, huber, given(), changed=("target",), delta=0.7,
+                   **params)
+        yield case("bce_with_logits", reduction, bce, given(0.0), changed=("target",), **params)
+        yield case("bce_with_logits", f"{reduction}_weight", bce,
+                   {**given(0.0), "weight": uniform(10, low=0.5, high=3)},
+                   changed=("target", "weight"), **params)
 
 
 # --- optimisers ---
@@ -187,6 +275,7 @@ def optimizer_cases():
 
 def all_cases():
     torch.manual_seed(1)
-    for cases in (matmul_cases, conv2d_cases, pool2d_cases, batch_norm_cases, loss_cases,
+    for cases in (matmul_cases, conv2d_cases, pool2d_cases, batch_norm_cases, layer_norm_cases,
+                  group_norm_cases, softmax_cases, cross_entropy_cases, loss_cases,
                   optimizer_cases):
         yield from cases()
