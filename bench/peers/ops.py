@@ -96,6 +96,23 @@ def batch_norm(row, dtype, device):
     return make, forward if row["entry"] == "forward_train" else backward
 
 
+def matmul(row, dtype, device):
+    shape = row["shapes"]
+    if row["entry"] != "multiply" or not all(k in shape for k in "abc") or 0 in shape["c"]:
+        return None
+    m, n = shape["c"][-2:]
+    # A square one may be either: the same work.
+    transposed_a, transposed_b = shape["a"][-2] != m, shape["b"][-1] != n
+
+    def make():
+        return tuple(torch.rand(*shape[k], device=device).to(dtype).sub_(0.5) for k in "ab")
+
+    def run(a, b):
+        return torch.matmul(a.mT if transposed_a else a, b.mT if transposed_b else b)
+
+    return make, run
+
+
 def softmax_cross_entropy(row, dtype, device):
     logits = row["shapes"].get("logits")
     if not logits or row["entry"] not in ("forward", "forward_without_gradient"):
@@ -134,8 +151,8 @@ def dropout2d(row, dtype, device):
     return lambda: (image(x, dtype, device),), lambda tx: F.dropout2d(tx, 0.5, True)
 
 
-MAKERS = {"conv2d": conv2d, "pool2d": pool2d, "batch_norm": batch_norm, "adam": adam,
-          "softmax_cross_entropy": softmax_cross_entropy, "dropout2d": dropout2d}
+MAKERS = {"conv2d": conv2d, "matmul": matmul, "pool2d": pool2d, "batch_norm": batch_norm,
+          "softmax_cross_entropy": softmax_cross_entropy, "dropout2d": dropout2d, "adam": adam}
 
 
 def rows(device, report, deadline, say):

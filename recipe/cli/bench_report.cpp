@@ -73,6 +73,7 @@ std::vector<BenchRow> make_rows(const OpEntry& op, const Case& c, const Call& ca
                  .device = device,
                  .flops = call.flops,
                  .bytes = drivers::least_bytes(call, format.dtype),
+                 .shapes = {},
                  .floor = drivers::floor_of(call, format, peaks),
                  .samples = std::move(each),
                  .seconds = {}};
