@@ -115,7 +115,7 @@ def matmul(row, dtype, device):
 
 def softmax_cross_entropy(row, dtype, device):
     logits = row["shapes"].get("logits")
-    if not logits or row["entry"] not in ("forward", "forward_without_gradient"):
+    if not logits or "labels" not in row["shapes"] or row["entry"] not in ("forward", "forward_without_gradient"):
         return None
     labels = torch.randint(0, logits[1], (logits[0],), device=device)
     wants_gradient = row["entry"] == "forward"
