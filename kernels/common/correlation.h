@@ -1,129 +1,136 @@
-// Correlations of images with windows: their geometry, and the two ways a block reads an image,
-// as a patch in shared memory or element by element.
+// Correlation: the geometry of a two-dimensional convolution and of its input's gradient, as
+// kernels see both: results that are sums of taps over an image.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 
-#include "kernels/simt/simt.h"
-
 namespace cucina {
-// Every .cu file has its own copy: nvcc and g++ compile the same names to different code.
-namespace {
 
-// A correlation of images (n, h, w, c) with k windows of r x s. Forward it is the convolution
-// itself. backward_input correlates dy, its elements `dilate` = stride apart with zeros between and
-// around, with the windows turned by 180 degrees (Dumoulin & Visin 2016, relation 14).
+// Results along one side (rows, or columns) and what they read: tap t of result i is at
+// i * stride + t * step + first of the image, and is 0 where that is outside.
+struct Phase {
+  int results = 0;
+  int taps = 0;
+  int stride = 1, step = 1, first = 0;
+  int to = 0, to_step = 1;    // result i is at to + i * to_step of the output
+  int tap = 0, tap_step = 1;  // tap t is at tap + t * tap_step of the window
+};
+
+// One side of a correlation. Forward it has one phase. The gradient of the input at position h sums
+// over taps r and positions p of dy with p * stride + r * dilation = h + pad: which taps take part
+// depends on h modulo stride, and within one such phase they are evenly spaced, so that no
+// multiplication is wasted on the zeros between dy's rows (Dumoulin & Visin 2016, arXiv:1603.07285,
+// relation 14, insert those zeros).
+struct Side {
+  int image = 0;   // the size of what is read
+  int output = 0;  // of what is written
+  int window = 0;
+  int stride = 1, pad = 0, dilation = 1;  // of the convolution
+  bool backward = false;
+  int shared = 1;   // the greatest common divisor of stride and dilation
+  int inverse = 0;  // of dilation / shared, modulo stride / shared
+
+  static constexpr Side forward_of(std::int64_t image, std::int64_t output, std::int64_t window,
+                                   int stride, int pad, int dilation) {
+    Side side;
+    side.image = static_cast<int>(image);
+    side.output = static_cast<int>(output);
+    side.window = static_cast<int>(window);
+    side.stride = stride;
+    side.pad = pad;
+    side.dilation = dilation;
+    return side;
+  }
+  // Reads dy, of size `image`, and writes dx, of size `output`.
+  static constexpr Side backward_of(std::int64_t image, std::int64_t output, std::int64_t window,
+                                    int stride, int pad, int dilation) {
+    Side side = forward_of(image, output, window, stride, pad, dilation);
+    side.backward = true;
+    std::int64_t a = stride, b = dilation;
+    while (b != 0) {
+      const std::int64_t rest = a % b;
+      a = b;
+      b = rest;
+    }
+    side.shared = static_cast<int>(a);
+    side.inverse = inverse_of(dilation / side.shared, stride / side.shared);
+    return side;
+  }
+
+  constexpr int phases() const {
+    if (!backward) return 1;
+    return stride < output ? stride : output > 0 ? output : 1;
+  }
+  constexpr int most_results() const {
+    return backward ? (output + phases() - 1) / phases() : output;
+  }
+  constexpr int most_taps() const {
+    const int apart = stride / shared;
+    return backward ? window / apart + (window % apart != 0 ? 1 : 0) : window;
+  }
+  constexpr int step() const { return backward ? dilation / shared : dilation; }
+
+  constexpr Phase phase(int number) const {
+    if (!backward)
+      return {.results = output, .taps = window, .stride = stride, .step = dilation, .first = -pad};
+    Phase phase{.results = output > number ? (output - 1 - number) / stride + 1 : 0,
+                .to = number,
+                .to_step = stride};
+    const std::int64_t at = std::int64_t{number} + pad;
+    const int apart = stride / shared;
+    if (at % shared != 0) return phase;
+    // The lowest tap with tap * dilation = at, modulo stride.
+    const auto lowest = static_cast<int>(at / shared % apart * inverse % apart);
+    if (lowest >= window) return phase;
+    phase.taps = (window - 1 - lowest) / apart + 1;
+    // The highest comes first, so that steps are positive.
+    const int highest = lowest + (phase.taps - 1) * apart;
+    phase.tap = highest;
+    phase.tap_step = -apart;
+    phase.step = dilation / shared;
+    phase.first = static_cast<int>((at - std::int64_t{highest} * dilation) / stride);
+    return phase;
+  }
+
+ private:
+  // By Euclid's algorithm; 0 for modulus 1.
+  static constexpr int inverse_of(std::int64_t a, std::int64_t modulus) {
+    std::int64_t r0 = modulus, r1 = a % modulus, t0 = 0, t1 = 1;
+    while (r1 != 0) {
+      const std::int64_t quotient = r0 / r1, r2 = r0 - quotient * r1, t2 = t0 - quotient * t1;
+      r0 = r1;
+      r1 = r2;
+      t0 = t1;
+      t1 = t2;
+    }
+    return static_cast<int>((t0 % modulus + modulus) % modulus);
+  }
+};
+
+// Images (n, rows.image, columns.image, groups c) correlated with windows give
+// (n, rows.output, columns.output, groups k). Channels of a group see those of the same group only.
 struct Correlation {
-  int n, h, w, c;               // images
-  int p, q, k;                  // result
-  int r, s;                     // window
-  int stride;                   // of the window
-  int dilate;                   // of the images
-  int first_row, first_column;  // of the first window's first tap, in the dilated image: -pad
+  int n = 0, groups = 1;
+  int c = 0, k = 0;  // per group
+  Side rows, columns;
+  // Element (k, r, s, c) of a group's windows is at k window_out + r window_row + s window_column +
+  // c window_in from where the group's begin, window_group apart.
+  std::int64_t window_out = 0, window_row = 0, window_column = 0, window_in = 1, window_group = 0;
 
-  std::int64_t pixels() const { return std::int64_t{n} * p * q; }
-
-  // The row (or column, of `size`) of the image at dilated position `v`; negative: a zero is there.
-  __device__ int source(int v, int size) const {
-    if (dilate > 1) {
-      if (v % dilate != 0) return -1;
-      v /= dilate;
-    }
-    return v < size ? v : -1;
+  // The most results of one phase.
+  constexpr std::int64_t most_pixels() const {
+    return std::int64_t{n} * rows.most_results() * columns.most_results();
+  }
+  constexpr std::int64_t most_taps() const {
+    return std::int64_t{rows.most_taps()} * columns.most_taps();
+  }
+  // Every tap of every result is inside the image: no padding, or a 1 x 1 window.
+  constexpr bool inside() const {
+    const auto side_inside = [](const Side& side) {
+      return side.pad == 0 && (!side.backward || (side.window == 1 && side.stride == 1));
+    };
+    return side_inside(rows) && side_inside(columns);
   }
 };
 
-// A band of result rows of one image, and the patch of the image under its windows.
-struct Band {
-  int rows;           // of the result, at most
-  int patch_rows;     // of the image
-  int patch_columns;  // likewise
-  int channels;       // per element of the patch, zeros beyond c
-
-  __device__ int pitch() const { return patch_columns * channels; }
-  __device__ int patch_elements() const { return patch_rows * pitch(); }
-};
-
-constexpr std::int64_t kSharedElements = 12 * 1024;  // 48 KiB in f32
-
-// The tallest band of at most `most_pixels` whose patch, `fixed` more elements and `per_pixel` for
-// each pixel fit shared memory; no rows when bands would be too small to be worth it.
-Band plan_band(const Correlation& g, int channels, std::int64_t most_pixels, std::int64_t fixed,
-               std::int64_t per_pixel) {
-  constexpr std::int64_t kFewestPixels = 96;
-  const std::int64_t columns = (g.q - 1) * std::int64_t{g.stride} + g.s;
-  std::int64_t rows = std::clamp<std::int64_t>(most_pixels / g.q, 1, g.p);
-  const auto elements = [&] {
-    return ((rows - 1) * g.stride + g.r) * columns * channels + fixed + per_pixel * rows * g.q;
-  };
-  while (rows > 0 && elements() > kSharedElements) --rows;
-  if (rows == 0 || (rows < g.p && rows * g.q < kFewestPixels)) return {};
-  const std::int64_t bands = (g.p + rows - 1) / rows;
-  rows = (g.p + bands - 1) / bands;  // all bands about as tall
-  return {.rows = static_cast<int>(rows),
-          .patch_rows = static_cast<int>((rows - 1) * g.stride + g.r),
-          .patch_columns = static_cast<int>(columns),
-          .channels = channels};
-}
-
-int bands_of(const Correlation& g, const Band& band) { return (g.p + band.rows - 1) / band.rows; }
-
-unsigned whole_warps(std::int64_t threads) {
-  return static_cast<unsigned>((threads + 31) / 32 * 32);
-}
-
-// Fills the patch under the band of `image` that begins at result row `row`.
-template <typename Real>
-__device__ void load_patch(const Correlation& g, const Band& band, const Real* image, int row,
-                           Real* patch) {
-  const int positions = band.patch_rows * band.patch_columns;
-  for (int i = static_cast<int>(threadIdx.x); i < positions; i += static_cast<int>(blockDim.x)) {
-    const int patch_row = i / band.patch_columns;
-    const int y = g.source(row * g.stride + patch_row + g.first_row, g.h);
-    const int x = g.source(i - patch_row * band.patch_columns + g.first_column, g.w);
-    const bool inside = y >= 0 && x >= 0;
-    const Real* const from =
-        inside ? image + (static_cast<std::int64_t>(y) * g.w + x) * g.c : image;
-    for (int c = 0; c < band.channels; ++c) {
-      patch[i * band.channels + c] = inside && c < g.c ? from[c] : Real(0);
-    }
-  }
-}
-
-// The windows' first tap at one pixel of the result, and one tap of the window: together an
-// element of the image.
-struct Pixel {
-  std::int64_t image;  // its offset; negative: no such pixel
-  int y, x;            // in the dilated image
-};
-struct Tap {
-  int r, s, c;
-};
-
-__device__ Pixel pixel_at(const Correlation& g, std::int64_t pixel) {
-  const auto i = static_cast<unsigned>(pixel);
-  const unsigned row = i / static_cast<unsigned>(g.q);
-  const unsigned n = row / static_cast<unsigned>(g.p);
-  return {static_cast<std::int64_t>(n) * g.h * g.w * g.c,
-          static_cast<int>(row % static_cast<unsigned>(g.p)) * g.stride + g.first_row,
-          static_cast<int>(i % static_cast<unsigned>(g.q)) * g.stride + g.first_column};
-}
-
-__device__ Tap tap_at(const Correlation& g, std::int64_t tap) {
-  const int i = static_cast<int>(tap);
-  const int position = i / g.c;
-  return {position / g.s, position % g.s, i - position * g.c};
-}
-
-template <typename Real>
-__device__ Real element(const Correlation& g, const Real* images, const Pixel& pixel,
-                        const Tap& tap) {
-  const int y = g.source(pixel.y + tap.r, g.h);
-  const int x = g.source(pixel.x + tap.s, g.w);
-  if (pixel.image < 0 || y < 0 || x < 0) return Real(0);
-  return images[pixel.image + (static_cast<std::int64_t>(y) * g.w + x) * g.c + tap.c];
-}
-
-}  // namespace
 }  // namespace cucina

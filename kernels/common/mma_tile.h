@@ -41,6 +41,8 @@ namespace {
 // A thread asks for the same few `outer` (of kAlong inner) all along and keeps what it was told in
 // registers. A loader may have `Element value(const Outer&, const Inner&) const` instead of `at`,
 // for what has to be computed (a normalisation applied on load); it is asked element by element.
+// Or, if kChunked, `Pack<Element, n> chunk(const Outer&, const Inner&) const`, which computes 16
+// bytes.
 //
 // Order of summation: inner indices ascending, kMmaDepth at a time; it does not depend on the shape
 // of the tile. Source: NVIDIA PTX ISA; multistage pipelines as in CUTLASS's documentation,
@@ -170,6 +172,9 @@ class MmaTile {
     static constexpr bool kComputed = requires(const Loader& load) {
       load.value(load.outer(0), load.inner(0));
     };
+    static constexpr bool kComputedWhole = requires(const Loader& load) {
+      load.chunk(load.outer(0), load.inner(0));
+    };
     using Outer = decltype(std::declval<const Loader&>().outer(0));
 
    public:
@@ -186,7 +191,11 @@ class MmaTile {
         if (Lines::kLines % kApart != 0 && line(i) >= Lines::kLines) return;
         const std::int64_t inner = l + (kInner ? chunk_ * kChunk : line(i));
         Element* const to = tile + Lines::offset(line(i), chunk_);
-        if constexpr (Loader::kChunked && !kComputed) {
+        if constexpr (kComputedWhole) {
+          Pack<Element, kChunk> chunk = {};
+          if (inner < end) chunk = load_.chunk(outer_[kInner ? i : 0], load_.inner(inner));
+          store_pack(chunk, to);
+        } else if constexpr (Loader::kChunked && !kComputed) {
           const Element* const from =
               inner < end ? load_.at(outer_[kInner ? i : 0], load_.inner(inner)) : nullptr;
           simt::cp_async<16>(to, from != nullptr ? from : load_.data, from != nullptr ? 16 : 0);

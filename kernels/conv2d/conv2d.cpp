@@ -1,10 +1,11 @@
-// conv2d's front door: argument checks, output shape, the recorded gradient; and its cases.
+// conv2d's front door: argument checks, output shape, the recorded gradient.
 #include "kernels/conv2d/conv2d.h"
 
 #include <limits>
 
 #include "core/autograd.h"
 #include "core/error.h"
+#include "kernels/common/norm_checks.h"
 #include "kernels/common/scratch.h"
 
 namespace cucina {
@@ -14,6 +15,25 @@ namespace {
 void check_size(const char* what, std::int64_t size) {
   constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
   if (size > kMost) fail("conv2d: {} is {} but at most {} is possible", what, size, kMost);
+}
+
+// Rows (or columns) from a window's first tap to its last.
+std::int64_t spanned(std::int64_t window, const Conv2dParams& params) {
+  return (window - 1) * params.dilation + 1;
+}
+
+void check_groups(const Tensor& x, const Tensor& w, int groups) {
+  if (groups < 1) fail("conv2d: groups is {} but must be at least 1", groups);
+  if (x.size(3) % groups != 0) {
+    fail("conv2d: x has {} channels, which {} groups do not divide", x.size(3), groups);
+  }
+  if (w.size(0) % groups != 0) {
+    fail("conv2d: w has {} output channels, which {} groups do not divide", w.size(0), groups);
+  }
+  if (w.size(3) == x.size(3) / groups) return;
+  if (groups == 1) fail("conv2d: w has {} input channels but x has {}", w.size(3), x.size(3));
+  fail("conv2d: w has {} input channels per group but x has {} in {} groups", w.size(3), x.size(3),
+       groups);
 }
 
 void check_arguments(const Tensor& x, const Tensor& w, const Tensor& b,
@@ -27,9 +47,7 @@ void check_arguments(const Tensor& x, const Tensor& w, const Tensor& b,
          to_string(w.shape()));
   }
   check_alike("conv2d", "x", x, "w", w);
-  if (w.size(3) != x.size(3)) {
-    fail("conv2d: w has {} input channels but x has {}", w.size(3), x.size(3));
-  }
+  check_groups(x, w, params.groups);
   if (b.defined()) {
     check_alike("conv2d", "x", x, "b", b);
     if (b.shape() != Shape{w.size(0)}) {
@@ -38,159 +56,137 @@ void check_arguments(const Tensor& x, const Tensor& w, const Tensor& b,
   }
   if (params.stride < 1) fail("conv2d: stride is {} but must be at least 1", params.stride);
   if (params.pad < 0) fail("conv2d: pad is {} but must be at least 0", params.pad);
+  if (params.dilation < 1) fail("conv2d: dilation is {} but must be at least 1", params.dilation);
   if (w.size(1) < 1 || w.size(2) < 1) {
     fail("conv2d: the window is {} x {} but must be at least 1 x 1", w.size(1), w.size(2));
   }
   const std::int64_t height = x.size(1) + 2 * std::int64_t{params.pad};
   const std::int64_t width = x.size(2) + 2 * std::int64_t{params.pad};
-  if (w.size(1) > height || w.size(2) > width) {
-    fail("conv2d: the window is {} x {} but the padded image only {} x {}", w.size(1), w.size(2),
-         height, width);
+  const std::int64_t spanned_height = spanned(w.size(1), params);
+  const std::int64_t spanned_width = spanned(w.size(2), params);
+  if (spanned_height > height || spanned_width > width) {
+    fail("conv2d: the window {} {} x {} but the padded image only {} x {}",
+         params.dilation == 1 ? "is" : "spans", spanned_height, spanned_width, height, width);
   }
   check_size("the padded height", height);
   check_size("the padded width", width);
   check_size("the number of input channels", x.size(3));
   check_size("the number of output channels", w.size(0));
+  check_size("the number of weights of an output channel", w.size(1) * w.size(2) * w.size(3));
+}
+
+void check_prologue(const Tensor& x, const Conv2dPrologue& prologue) {
+  if (prologue.scale.defined() != prologue.shift.defined()) {
+    fail("conv2d: the prologue has a {} but no {}; give both or neither",
+         prologue.scale.defined() ? "scale" : "shift",
+         prologue.scale.defined() ? "shift" : "scale");
+  }
+  if (!prologue.defined()) {
+    if (prologue.relu) fail("conv2d: the prologue has relu but no scale and shift");
+    return;
+  }
+  check_channel_vector("conv2d", "scale", prologue.scale, x);
+  check_channel_vector("conv2d", "shift", prologue.shift, x);
 }
 
 Shape output_shape(const Shape& x, const Shape& w, const Conv2dParams& params) {
   const auto outputs = [&](std::int64_t size, std::int64_t window) {
-    return (size + 2 * params.pad - window) / params.stride + 1;
+    return (size + 2 * params.pad - spanned(window, params)) / params.stride + 1;
   };
   return {x[0], outputs(x[1], w[1]), outputs(x[2], w[2]), w[0]};
 }
 
+// What backward needs, in the order it is saved.
+struct Forward {
+  Tensor x, w, y;  // y with relu alone
+  Conv2dPrologue prologue;
+};
+
+void weight_gradient(const Tensor& dy, const Forward& forward, const Conv2dParams& params,
+                     const Gradients::Slot& to) {
+  const auto& [x, w, y, prologue] = forward;
+  if (prologue.defined()) {
+    const auto size = choose(&Conv2dOp::backward_weight_prologue_scratch, dy);
+    choose(&Conv2dOp::backward_weight_prologue, dy)(
+        dy, x, prologue, params, to.write, to.dx, make_scratch(size(dy, x, params, w.shape()), dy));
+  } else {
+    const auto size = choose(&Conv2dOp::backward_weight_scratch, dy);
+    choose(&Conv2dOp::backward_weight, dy)(dy, x, params, to.write, to.dx,
+                                           make_scratch(size(dy, x, params, w.shape()), dy));
+  }
+}
+
+// The gradients of x, scale and shift, inputs 0, 3 and 4.
+void input_gradients(const Tensor& dy, const Forward& forward, const Conv2dParams& params,
+                     Gradients& gradients) {
+  const auto& [x, w, y, prologue] = forward;
+  const auto backward_input = choose(&Conv2dOp::backward_input, dy);
+  if (!prologue.defined()) {
+    if (!gradients.wants(0)) return;
+    const auto [dx, write] = gradients.slot(0);
+    backward_input(dy, w, params, write, dx);
+    return;
+  }
+  Conv2dPrologueGradients to;
+  const auto take = [&](int input, Tensor& tensor, Write& write) {
+    if (!gradients.wants(input)) return false;
+    const auto slot = gradients.slot(input);
+    tensor = slot.dx;
+    write = slot.write;
+    return true;
+  };
+  bool wanted = take(0, to.dx, to.dx_write);
+  wanted |= take(3, to.dscale, to.dscale_write);
+  wanted |= take(4, to.dshift, to.dshift_write);
+  if (!wanted) return;
+  const Tensor da = Tensor::empty(x.shape(), x.dtype(), x.device());
+  backward_input(dy, w, params, Write::overwrite, da);
+  const auto size = choose(&Conv2dOp::backward_prologue_scratch, dy);
+  choose(&Conv2dOp::backward_prologue, dy)(da, x, prologue, to, make_scratch(size(x.shape()), dy));
+}
+
 }  // namespace
 
-Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dParams& params) {
+Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dParams& params,
+              const Conv2dPrologue& prologue) {
   check_arguments(x, w, b, params);
+  check_prologue(x, prologue);
   const Shape shape = output_shape(x.shape(), w.shape(), params);
   check_size("the number of output positions", shape[0] * shape[1] * shape[2]);
   check_size("the number of input positions", x.size(0) * x.size(1) * x.size(2));
   const Tensor y = Tensor::empty(shape, x.dtype(), x.device());
-  choose(&Conv2dOp::forward, x)(x, w, b, params, y);
-  record("conv2d", y, {x, w, b}, {{"x", x}, {"w", w}},
-         [params](const Tensor& dy, const Saved& saved, Gradients& gradients) {
-           const Tensor& x = saved[0].tensor;
-           const Tensor& w = saved[1].tensor;
-           if (gradients.wants(0)) {
-             const auto [dx, write] = gradients.slot(0);
-             choose(&Conv2dOp::backward_input, dy)(dy, w, params, write, dx);
+  if (prologue.defined()) {
+    choose(&Conv2dOp::forward_prologue, x)(x, prologue, w, b, params, y);
+  } else {
+    choose(&Conv2dOp::forward, x)(x, w, b, params, y);
+  }
+  record("conv2d", y, {x, w, b, prologue.scale, prologue.shift},
+         {{"x", x},
+          {"w", w},
+          {"y", params.relu ? y : Tensor()},
+          {"scale", prologue.scale},
+          {"shift", prologue.shift}},
+         [params, relu = prologue.relu](const Tensor& upper, const Saved& saved,
+                                        Gradients& gradients) {
+           const Forward forward{saved[0].tensor,
+                                 saved[1].tensor,
+                                 saved[2].tensor,
+                                 {saved[3].tensor, saved[4].tensor, relu}};
+           Tensor dy = upper;
+           if (params.relu) {
+             dy = Tensor::empty(upper.shape(), upper.dtype(), upper.device());
+             choose(&Conv2dOp::backward_relu, upper)(upper, forward.y, dy);
            }
-           if (gradients.wants(1)) {
-             const auto [dw, write] = gradients.slot(1);
-             const Tensor scratch = make_scratch(choose(&Conv2dOp::backward_weight_scratch, dy)(
-                                                     dy.shape(), x.shape(), params, w.shape()),
-                                                 dy);
-             choose(&Conv2dOp::backward_weight, dy)(dy, x, params, write, dw, scratch);
-           }
+           input_gradients(dy, forward, params, gradients);
+           if (gradients.wants(1)) weight_gradient(dy, forward, params, gradients.slot(1));
            if (gradients.wants(2)) {
              const auto [db, write] = gradients.slot(2);
-             const Tensor scratch =
-                 make_scratch(choose(&Conv2dOp::backward_bias_scratch, dy)(dy.shape()), dy);
-             choose(&Conv2dOp::backward_bias, dy)(dy, write, db, scratch);
+             const auto size = choose(&Conv2dOp::backward_bias_scratch, dy);
+             choose(&Conv2dOp::backward_bias, dy)(dy, write, db,
+                                                  make_scratch(size(dy.shape()), dy));
            }
          });
   return y;
-}
-
-namespace {
-
-// A call's `run` whose body gets the backend's whole table, as scratch needs two of its members.
-template <typename Function, typename Body>
-auto run_with_table(Function Conv2dOp::*entry, Body body) {
-  return [entry, body](Backend backend, Device device, DType dtype, const Tensors& in,
-                       const Tensors& out, Write write) {
-    const Conv2dOp* table = Backends<Conv2dOp>::get().find(backend, device);
-    if (table == nullptr || table->*entry == nullptr || !table->dtypes.contains(dtype)) {
-      return false;
-    }
-    body(*table, in, out, write);
-    return true;
-  };
-}
-
-std::vector<Call> calls_of(const Shape& x, const Shape& w, const Conv2dParams& params) {
-  const Shape y = output_shape(x, w, params);
-  const double flops =
-      2.0 * static_cast<double>(y.elements()) * static_cast<double>(w[1] * w[2] * w[3]);
-  return {{.entry = "forward",
-           .inputs = {{"x", x}, {"w", w}, {"b", {w[0]}}},
-           .outputs = {{"y", y}},
-           .run = run_entry(&Conv2dOp::forward,
-                            [=](auto forward, const Tensors& in, const Tensors& out, Write) {
-                              forward(in[0], in[1], in[2], params, out[0]);
-                            }),
-           .flops = flops},
-          {.entry = "backward_input",
-           .inputs = {{"dy", y}, {"w", w}},
-           .outputs = {{"dx", x}},
-           .accumulates = true,
-           .run = run_entry(&Conv2dOp::backward_input,
-                            [=](auto backward, const Tensors& in, const Tensors& out, Write write) {
-                              backward(in[0], in[1], params, write, out[0]);
-                            }),
-           .flops = flops},
-          {.entry = "backward_weight",
-           .inputs = {{"dy", y}, {"x", x}},
-           .outputs = {{"dw", w}},
-           .accumulates = true,
-           .run = run_with_table(
-               &Conv2dOp::backward_weight,
-               [=](const Conv2dOp& table, const Tensors& in, const Tensors& out, Write write) {
-                 table.backward_weight(
-                     in[0], in[1], params, write, out[0],
-                     make_scratch(table.backward_weight_scratch(y, x, params, w), in[0]));
-               }),
-           .flops = flops},
-          {.entry = "backward_bias",
-           .inputs = {{"dy", y}},
-           .outputs = {{"db", {w[0]}}},
-           .accumulates = true,
-           .run = run_with_table(
-               &Conv2dOp::backward_bias,
-               [=](const Conv2dOp& table, const Tensors& in, const Tensors& out, Write write) {
-                 table.backward_bias(in[0], write, out[0],
-                                     make_scratch(table.backward_bias_scratch(y), in[0]));
-               }),
-           .flops = static_cast<double>(y.elements())}};
-}
-
-}  // namespace
-
-std::vector<Case> Conv2dOp::cases() {
-  struct Sizes {
-    std::string name;
-    Shape x, w;
-    Conv2dParams params = {};
-  };
-  std::vector<Case> cases;
-  for (const auto& [name, x, w, params] : std::vector<Sizes>{
-           {"one", {1, 1, 1, 1}, {1, 1, 1, 1}},
-           {"prime", {3, 7, 11, 5}, {13, 3, 2, 5}, {.pad = 1}},
-           {"stride2_pad1_odd", {2, 9, 12, 3}, {7, 3, 3, 3}, {.stride = 2, .pad = 1}},
-           {"stride3_leaves_rows", {2, 11, 12, 4}, {5, 2, 3, 4}, {.stride = 3}},
-           {"stride_beyond_window", {1, 10, 9, 2}, {3, 2, 2, 2}, {.stride = 4}},
-           {"pad_beyond_window", {1, 3, 4, 2}, {3, 2, 3, 2}, {.pad = 4}},
-           {"window_is_image", {5, 4, 3, 6}, {11, 4, 3, 6}},
-           {"empty", {0, 5, 5, 3}, {4, 3, 3, 3}, {.pad = 1}},
-           {"pointwise", {3, 6, 7, 40}, {35, 1, 1, 40}},
-           {"many_channels", {2, 9, 9, 67}, {37, 3, 3, 67}, {.pad = 1}},
-           {"many_channels_stride2", {2, 11, 9, 35}, {66, 3, 3, 35}, {.stride = 2, .pad = 1}},
-           {"many_small_images", {70, 6, 6, 2}, {3, 3, 3, 2}, {.pad = 1}},
-           {"many_pixels", {3, 41, 37, 3}, {9, 3, 3, 3}, {.pad = 1}},
-           {"eight_channels", {2, 15, 13, 8}, {16, 5, 5, 8}, {.pad = 2}},
-           {"many_images", {150, 5, 4, 2}, {3, 3, 3, 2}, {.pad = 1}},
-           {"lenet_first", {64, 28, 28, 1}, {6, 5, 5, 1}, {.pad = 2}},
-           {"lenet_second", {64, 14, 14, 6}, {16, 5, 5, 6}},
-           {"resnet_block", {2, 16, 16, 64}, {64, 3, 3, 64}, {.pad = 1}}}) {
-    cases.push_back(
-        {.name = name,
-         .calls = calls_of(x, w, params),
-         .inputs = {{"x", x}, {"w", w}, {"b", {w[0]}}},
-         .function = [params](const Tensors& in) { return conv2d(in[0], in[1], in[2], params); }});
-  }
-  return cases;
 }
 
 }  // namespace cucina

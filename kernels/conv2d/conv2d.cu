@@ -1,444 +1,217 @@
-// conv2d's hand-written kernels: one correlation serves forward and backward_input, by image
-// patches in shared memory where channels are few and by implicit matrix products where they are
-// many; and the same two ways for backward_weight, whose blocks' sums are added in a second pass.
+// conv2d's entries of `hand`: which kernels serve which shapes, sums over splits, and the passes
+// over single elements.
+#include <algorithm>
+
 #include "kernels/common/column_sum.h"
-#include "kernels/common/correlation.h"
-#include "kernels/common/outer_product.h"
-#include "kernels/common/product_tile.h"
-#include "kernels/conv2d/conv2d.h"
+#include "kernels/common/divisor.h"
+#include "kernels/common/image_taps.h"
+#include "kernels/common/pack.h"
+#include "kernels/common/precision.h"
+#include "kernels/conv2d/kernels.h"
+#include "kernels/simt/map.h"
 
 namespace cucina {
 namespace {
 
-// The windows: element (k, r, s, c) is at first[k out + r row + s column + c in].
-template <typename Real>
-struct Windows {
-  const Real* first;
-  std::int64_t out, row, column, in;
-};
+using conv2d_kernels::Correlate;
+using conv2d_kernels::WeightGradient;
 
-template <typename Real>
-struct Result {
-  const Real* bias;  // null where there is none
-  Real* y;           // (n, p, q, k)
-  bool accumulate;
+using Target = simt::Target;
 
-  // The sums of eight channels of one pixel, from channel `first` on.
-  __device__ void put(std::int64_t pixel, int first, int channels, const Real* sums) const {
-    Real* const to = y + pixel * channels;
-    for (int j = 0; j < kOuter && first + j < channels; ++j) {
-      const Real sum = bias == nullptr ? sums[j] : sums[j] + bias[first + j];
-      to[first + j] = accumulate ? to[first + j] + sum : sum;
-    }
-  }
-};
+// --- geometry ---------------------------------------------------------------------------------
 
-// --- few channels: patches of the image in shared memory -------------------------------------
-
-// One block: one band of one image, 8 output channels. One thread: 8 pixels of them.
-template <typename Real>
-__global__ void __launch_bounds__(64)
-    patch_kernel(const Correlation g, const Band band, const Real* images,
-                 const Windows<Real> windows, const Result<Real> result) {
-  Real* const patch = simt::dynamic_shared<Real>();
-  Real* const weights = patch + (band.patch_elements() + 3) / 4 * 4;  // [r][s][channels][8]
-  const int thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
-  const int bands = (g.p + band.rows - 1) / band.rows;
-  const int n = static_cast<int>(blockIdx.x) / bands;
-  const int row = static_cast<int>(blockIdx.x) % bands * band.rows;
-  const int first_channel = static_cast<int>(blockIdx.y) * kOuter;
-
-  load_patch(g, band, images + static_cast<std::int64_t>(n) * g.h * g.w * g.c, row, patch);
-  for (int i = thread; i < g.r * g.s * band.channels; i += threads) {
-    const int tap = i / band.channels, c = i % band.channels;
-    const Real* const from =
-        windows.first + tap / g.s * windows.row + tap % g.s * windows.column + c * windows.in;
-    for (int j = 0; j < kOuter; ++j) {
-      const int k = first_channel + j;
-      weights[i * kOuter + j] = c < g.c && k < g.k ? from[k * windows.out] : Real(0);
-    }
-  }
-  __syncthreads();
-
-  const int pixels = min(band.rows, g.p - row) * g.q;
-  const std::int64_t first_pixel = (static_cast<std::int64_t>(n) * g.p + row) * g.q;
-  const int window_row = g.s * band.channels;  // a row of taps lies together in patch and weights
-  for (int begin = 0; begin < pixels; begin += threads * kOuter) {
-    // The thread's pixels are `active` apart, so that neighbours read neighbouring banks.
-    const int active = min(threads, (pixels - begin + kOuter - 1) / kOuter);
-    if (thread >= active) continue;
-    const Real* at[kOuter];
-    for (int i = 0; i < kOuter; ++i) {
-      const int pixel = min(begin + thread + i * active, pixels - 1);
-      at[i] =
-          patch + pixel / g.q * g.stride * band.pitch() + pixel % g.q * g.stride * band.channels;
-    }
-    OuterProduct<Real> sum;
-    const Real* weight = weights;
-    for (int r = 0; r < g.r; ++r) {
-      for (int tap = 0; tap < window_row; ++tap) {
-        sum.add([&](int i) { return at[i][tap]; }, weight);
-        weight += kOuter;
-      }
-      for (int i = 0; i < kOuter; ++i) at[i] += band.pitch();
-    }
-    sum.for_each_row([&](int i, const Real* sums) {
-      const int pixel = begin + thread + i * active;
-      if (pixel < pixels) result.put(first_pixel + pixel, first_channel, g.k, sums);
-    });
-  }
+Side forward_side(const Shape& x, const Shape& w, const Shape& y, int i,
+                  const Conv2dParams& params) {
+  return Side::forward_of(x[i], y[i], w[i], params.stride, params.pad, params.dilation);
 }
 
-// Where the tiles of an implicit matrix product, 64 channels wide, would be mostly empty.
-constexpr int kFewChannels = 32;
-
-// An even number of channels a multiple of 8 would send neighbouring pixels to the same banks.
-int padded_channels(int c) { return c % 8 == 0 ? c + 1 : c; }
-
-Band plan_patches(const Correlation& g) {
-  if (g.k > kFewChannels) return {};
-  const int channels = padded_channels(g.c);
-  return plan_band(g, channels, 512, std::int64_t{g.r} * g.s * channels * kOuter + 3, 0);
+Correlation forward_geometry(const Shape& x, const Shape& w, const Shape& y,
+                             const Conv2dParams& params) {
+  return {.n = static_cast<int>(x[0]),
+          .groups = params.groups,
+          .c = static_cast<int>(w[3]),
+          .k = static_cast<int>(w[0] / params.groups),
+          .rows = forward_side(x, w, y, 1, params),
+          .columns = forward_side(x, w, y, 2, params),
+          .window_out = w[1] * w[2] * w[3],
+          .window_row = w[2] * w[3],
+          .window_column = w[3],
+          .window_in = 1,
+          .window_group = w[0] / params.groups * w[1] * w[2] * w[3]};
 }
 
-// --- many channels: implicit matrix products --------------------------------------------------
-
-constexpr int kTile = 64;
-
-// Factors of the products, as ProductTile reads them.
-template <typename Real>
-struct TapsOfPixels {  // outer: pixels of a table, inner: taps
-  static constexpr Along kAlong = Along::inner;
-  const Correlation& g;
-  const Real* images;
-  const Pixel* pixels;
-  __device__ Tap inner(std::int64_t l) const { return tap_at(g, l); }
-  __device__ Real operator()(int outer, const Tap& tap) const {
-    return element(g, images, pixels[outer], tap);
-  }
-};
-
-template <typename Real>
-struct PixelsOfTaps {  // outer: taps of a table, inner: pixels
-  static constexpr Along kAlong = Along::inner;
-  const Correlation& g;
-  const Real* images;
-  const Tap* taps;  // c negative: no such tap
-  __device__ Pixel inner(std::int64_t l) const { return pixel_at(g, l); }
-  __device__ Real operator()(int outer, const Pixel& pixel) const {
-    return taps[outer].c < 0 ? Real(0) : element(g, images, pixel, taps[outer]);
-  }
-};
-
-template <typename Real>
-struct TapsOfWindows {  // outer: output channels, inner: taps
-  static constexpr Along kAlong = Along::inner;
-  const Correlation& g;
-  const Windows<Real>& windows;
-  int first_channel;
-  __device__ std::int64_t inner(std::int64_t l) const {
-    const Tap tap = tap_at(g, l);
-    return tap.r * windows.row + tap.s * windows.column + tap.c * windows.in;
-  }
-  __device__ Real operator()(int outer, std::int64_t offset) const {
-    const int k = first_channel + outer;
-    return k < g.k ? windows.first[k * windows.out + offset] : Real(0);
-  }
-};
-
-template <typename Real>
-struct ChannelsOfPixels {  // outer: output channels, inner: pixels, of dy
-  static constexpr Along kAlong = Along::outer;
-  const Correlation& g;
-  const Real* dy;
-  int first_channel;
-  __device__ const Real* inner(std::int64_t l) const { return dy + l * g.k; }
-  __device__ Real operator()(int outer, const Real* pixel) const {
-    const int k = first_channel + outer;
-    return k < g.k ? pixel[k] : Real(0);
-  }
-};
-
-// One block: 64 pixels, 64 output channels.
-template <typename Real>
-__global__ void __launch_bounds__(64)
-    tiled_kernel(const Correlation g, const Real* images, const Windows<Real> windows,
-                 const Result<Real> result, std::int64_t pixels) {
-  using Tile = ProductTile<Real, kTile, kTile>;
-  __shared__ typename Tile::Shared shared;
-  __shared__ Pixel table[kTile];
-  static_assert(Tile::kThreads == kTile);  // one thread fills one entry of the table
-  const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * kTile;
-  const int first_channel = static_cast<int>(blockIdx.y) * kTile;
-  const std::int64_t own = first + threadIdx.x;
-  table[threadIdx.x] = own < pixels ? pixel_at(g, own) : Pixel{-1, 0, 0};
-  __syncthreads();
-
-  Tile tile;
-  tile.accumulate(shared, TapsOfPixels<Real>{g, images, table},
-                  TapsOfWindows<Real>{g, windows, first_channel}, 0,
-                  static_cast<std::int64_t>(g.r) * g.s * g.c);
-  tile.for_each_row([&](int i, int j, const Real* sums) {
-    if (first + i < pixels) result.put(first + i, first_channel + j, g.k, sums);
-  });
+// Images are dy, results dx: channels in and out change places.
+Correlation backward_geometry(const Shape& dx, const Shape& w, const Shape& dy,
+                              const Conv2dParams& params) {
+  Correlation g = forward_geometry(dx, w, dy, params);
+  std::swap(g.c, g.k);
+  std::swap(g.window_out, g.window_in);
+  const auto side = [&](int i) {
+    return Side::backward_of(dy[i], dx[i], w[i], params.stride, params.pad, params.dilation);
+  };
+  g.rows = side(1);
+  g.columns = side(2);
+  return g;
 }
 
-template <typename Real>
-void correlate(const char* name, const Stream& stream, const Correlation& g, const Real* images,
-               const Windows<Real>& windows, const Result<Real>& result) {
-  const Band band = plan_patches(g);
-  if (band.rows > 0) {
-    const std::int64_t elements =
-        (std::int64_t{band.patch_rows} * band.patch_columns * band.channels + 3) / 4 * 4 +
-        std::int64_t{g.r} * g.s * band.channels * kOuter;
-    simt::launch(name, patch_kernel<Real>,
-                 {.grid = {static_cast<unsigned>(g.n * bands_of(g, band)),
-                           static_cast<unsigned>((g.k + kOuter - 1) / kOuter)},
-                  .block = {std::min(64u, whole_warps((band.rows * g.q + kOuter - 1) / kOuter))},
-                  .shared_bytes = static_cast<std::size_t>(elements) * sizeof(Real),
-                  .stream = stream},
-                 g, band, images, windows, result);
-  } else {
-    simt::launch(name, tiled_kernel<Real>,
-                 {.grid = {static_cast<unsigned>((g.pixels() + kTile - 1) / kTile),
-                           static_cast<unsigned>((g.k + kTile - 1) / kTile)},
-                  .block = {kTile},
-                  .stream = stream},
-                 g, images, windows, result, g.pixels());
-  }
+// --- which kernels ----------------------------------------------------------------------------
+
+enum class Way { patches, depthwise, direct, products, tensor_cores };
+
+bool on_tensor_cores(DType dtype) {
+  return dtype == DType::bf16 || (dtype == DType::f32 && float32_precision() == Precision::tf32);
 }
 
-// --- backward_weight: every block sums its share of the pixels --------------------------------
+// Groups of fewer channels than this leave most of a product's tile empty.
+constexpr int kFewPerGroup = 8;
+bool small_groups(const Correlation& g) {
+  return g.groups > 1 && (g.c < kFewPerGroup || g.k < kFewPerGroup);
+}
+// Tensor cores multiply 16 x 16 at once.
+bool fills_tensor_cores(const Correlation& g) { return g.c >= 16 && g.k >= 16; }
 
-// One block: 8 output channels, and every gridDim.x-th band of all images. One thread: 8 taps of
-// them, summed over every row_groups-th row of a band.
-template <typename Real>
-__global__ void __launch_bounds__(256)
-    patch_weight_kernel(const Correlation g, const Band band, int tap_threads, int row_groups,
-                        const Real* images, const Real* dy, Real* partial) {
-  Real* const patch = simt::dynamic_shared<Real>();
-  Real* const gradients = patch + (band.patch_elements() + 3) / 4 * 4;  // [band pixel][8]
-  const int thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
-  const int group = thread / tap_threads;  // row_groups and beyond: a thread that only loads
-  const int taps = g.r * g.s * g.c;
-  const int bands = (g.p + band.rows - 1) / band.rows;
-  const int first_channel = static_cast<int>(blockIdx.y) * kOuter;
-
-  // The thread's taps are tap_threads apart, so that neighbours read neighbouring banks.
-  int offset[kOuter];
-  for (int i = 0; i < kOuter; ++i) {
-    const Tap tap = tap_at(g, min(thread % tap_threads + i * tap_threads, taps - 1));
-    offset[i] = tap.r * band.pitch() + tap.s * g.c + tap.c;
-  }
-  OuterProduct<Real> sum;
-  for (int item = static_cast<int>(blockIdx.x); item < g.n * bands;
-       item += static_cast<int>(gridDim.x)) {
-    const int n = item / bands, row = item % bands * band.rows;
-    const int rows = min(band.rows, g.p - row);
-    const std::int64_t first_pixel = (static_cast<std::int64_t>(n) * g.p + row) * g.q;
-    __syncthreads();  // patch and gradients of the item before are still being read
-    load_patch(g, band, images + static_cast<std::int64_t>(n) * g.h * g.w * g.c, row, patch);
-    for (int i = thread; i < rows * g.q * kOuter; i += threads) {
-      const int k = first_channel + i % kOuter;
-      gradients[i] = k < g.k ? dy[(first_pixel + i / kOuter) * g.k + k] : Real(0);
-    }
-    __syncthreads();
-    if (group >= row_groups) continue;
-    for (int y = group; y < rows; y += row_groups) {
-      const Real* at = patch + y * g.stride * band.pitch();
-      const Real* gradient = gradients + y * g.q * kOuter;
-      for (int x = 0; x < g.q; ++x) {
-        sum.add([&](int i) { return at[offset[i]]; }, gradient);
-        at += g.stride * g.c;
-        gradient += kOuter;
-      }
-    }
-  }
-
-  if (group >= row_groups) return;
-  Real* const to =
-      partial + static_cast<std::int64_t>(blockIdx.x * row_groups + group) * g.k * taps;
-  sum.for_each_row([&](int i, const Real* sums) {
-    const int tap = thread % tap_threads + i * tap_threads;
-    if (tap >= taps) return;
-    for (int j = 0; j < kOuter; ++j) {
-      const std::int64_t k = first_channel + j;
-      if (k < g.k) to[k * taps + tap] = sums[j];
-    }
-  });
+Way way_of(const Correlation& g, DType dtype) {
+  constexpr std::int64_t kMostDepthwiseTaps = 121;  // 11 x 11: their weights are in shared memory
+  constexpr int kFewOut = 4;
+  const bool cores = on_tensor_cores(dtype);
+  if (g.groups > 1 && g.c == 1 && g.k == 1 && g.most_taps() <= kMostDepthwiseTaps)
+    return Way::depthwise;
+  if (small_groups(g)) return Way::direct;
+  if (!(cores && fills_tensor_cores(g)) && conv2d_kernels::patches_fit(g)) return Way::patches;
+  if (g.k <= kFewOut) return Way::direct;
+  return cores ? Way::tensor_cores : Way::products;
 }
 
-// One block: 64 output channels, 64 taps, and one split of the pixels.
-template <typename Real>
-__global__ void __launch_bounds__(64)
-    tiled_weight_kernel(const Correlation g, const Real* images, const Real* dy, Real* partial,
-                        std::int64_t pixels, std::int64_t pixels_per_split) {
-  using Tile = ProductTile<Real, kTile, kTile>;
-  __shared__ typename Tile::Shared shared;
-  __shared__ Tap table[kTile];
-  const int first_channel = static_cast<int>(blockIdx.x) * kTile;
-  const int first_tap = static_cast<int>(blockIdx.y) * kTile;
-  const int taps = g.r * g.s * g.c;
-  const int own = first_tap + static_cast<int>(threadIdx.x);
-  table[threadIdx.x] = own < taps ? tap_at(g, own) : Tap{0, 0, -1};
-  __syncthreads();
-
-  const std::int64_t begin = blockIdx.z * pixels_per_split;
-  Tile tile;
-  tile.accumulate(shared, ChannelsOfPixels<Real>{g, dy, first_channel},
-                  PixelsOfTaps<Real>{g, images, table}, begin,
-                  begin + pixels_per_split < pixels ? begin + pixels_per_split : pixels);
-  Real* const to = partial + static_cast<std::int64_t>(blockIdx.z) * g.k * taps;
-  tile.for_each_row([&](int i, int j, const Real* sums) {
-    if (first_channel + i >= g.k) return;
-    Real* const row = to + static_cast<std::int64_t>(first_channel + i) * taps;
-    for (int offset = 0; offset < kOuter; ++offset) {
-      const int tap = first_tap + j + offset;
-      if (tap < taps) row[tap] = sums[offset];
-    }
-  });
+void correlate(const Correlate& call) {
+  switch (way_of(call.g, call.result.dtype())) {
+    case Way::patches:
+      return conv2d_kernels::correlate_patches<Target>(call);
+    case Way::depthwise:
+      return conv2d_kernels::correlate_depthwise<Target>(call);
+    case Way::direct:
+      return conv2d_kernels::correlate_directly<Target>(call);
+    case Way::products:
+      return conv2d_kernels::correlate_by_products<Target>(call);
+    case Way::tensor_cores:
+      return conv2d_kernels::correlate_by_tensor_cores<Target>(call);
+  }
 }
 
 // How backward_weight is spread over blocks. It depends on sizes only, so the order of summation
 // does too.
 struct WeightPlan {
-  Band band = {};  // no rows: tiles
-  int tap_threads = 0;
-  int row_groups = 1;
-  std::int64_t splits = 1;
-
-  // Sums that the second pass adds for each element of dw; at most kSummedRows, which is what
-  // column_sum does in one pass.
-  std::int64_t sums() const { return splits * row_groups; }
+  Way way;
+  std::int64_t splits;  // sums that the second pass adds for each element of dw
 };
 
-WeightPlan plan_weight(const Correlation& g) {
-  constexpr std::int64_t kEnoughBlocks = 64;
-  const std::int64_t taps = std::int64_t{g.r} * g.s * g.c;
-  WeightPlan plan;
-  if (g.k <= kFewChannels && taps <= 256 * kOuter) {
-    plan.band = plan_band(g, g.c, 1024, 3, kOuter);
-  }
-  if (plan.band.rows > 0) {
-    plan.tap_threads = static_cast<int>((taps + kOuter - 1) / kOuter);
-    plan.row_groups = std::clamp(64 / plan.tap_threads, 1, plan.band.rows);
-    plan.splits = std::min<std::int64_t>(
-        {std::int64_t{g.n} * bands_of(g, plan.band), kEnoughBlocks, kSummedRows / plan.row_groups});
-  } else {
-    constexpr std::int64_t kWorthBlock = 256;  // pixels; fewer do not pay for the second pass
-    const std::int64_t tiles = ((g.k + kTile - 1) / kTile) * ((taps + kTile - 1) / kTile);
-    plan.splits = std::clamp<std::int64_t>(kEnoughBlocks / std::max<std::int64_t>(tiles, 1), 1,
-                                           std::max<std::int64_t>(g.pixels() / kWorthBlock, 1));
-  }
-  return plan;
+WeightPlan plan_weight(const Correlation& g, DType dtype) {
+  constexpr std::int64_t kEnoughBlocks = 256;
+  constexpr std::int64_t kWorthBlock = 256;  // pixels; fewer do not pay for the second pass
+  const bool cores = on_tensor_cores(dtype);
+  const std::int64_t taps = g.most_taps() * g.c;
+  const auto splits = [&](std::int64_t tiles) {
+    return std::clamp<std::int64_t>(
+        kEnoughBlocks / std::max<std::int64_t>(tiles, 1), 1,
+        std::clamp<std::int64_t>(g.most_pixels() / kWorthBlock, 1, kSummedRows));
+  };
+  if (small_groups(g))
+    return {Way::direct, splits(divide_up(std::int64_t{g.k} * g.groups, 32) * divide_up(taps, 9))};
+  if (!(cores && fills_tensor_cores(g)) && conv2d_kernels::weight_patches_fit(g))
+    return {Way::patches, conv2d_kernels::weight_patch_splits(g)};
+  const std::int64_t tile = g.k > 64 ? 128 : 64;
+  return {cores ? Way::tensor_cores : Way::products,
+          splits(divide_up(g.k, tile) * divide_up(taps, tile) * g.groups)};
 }
 
-template <typename Real>
-void launch_weight(const Stream& stream, const Correlation& g, const WeightPlan& plan,
-                   const Real* x, const Real* dy, Real* partial) {
-  constexpr auto kName = "conv2d.backward_weight";
-  const std::int64_t taps = std::int64_t{g.r} * g.s * g.c;
-  if (plan.band.rows > 0) {
-    const Band& band = plan.band;
-    const std::int64_t elements =
-        (std::int64_t{band.patch_rows} * band.patch_columns * band.channels + 3) / 4 * 4 +
-        std::int64_t{band.rows} * g.q * kOuter;
-    simt::launch(kName, patch_weight_kernel<Real>,
-                 {.grid = {static_cast<unsigned>(plan.splits),
-                           static_cast<unsigned>((g.k + kOuter - 1) / kOuter)},
-                  .block = {whole_warps(plan.tap_threads * plan.row_groups)},
-                  .shared_bytes = static_cast<std::size_t>(elements) * sizeof(Real),
-                  .stream = stream},
-                 g, band, plan.tap_threads, plan.row_groups, x, dy, partial);
-  } else {
-    simt::launch(kName, tiled_weight_kernel<Real>,
-                 {.grid = {static_cast<unsigned>((g.k + kTile - 1) / kTile),
-                           static_cast<unsigned>((taps + kTile - 1) / kTile),
-                           static_cast<unsigned>(plan.splits)},
-                  .block = {kTile},
-                  .stream = stream},
-                 g, x, dy, partial, g.pixels(), (g.pixels() + plan.splits - 1) / plan.splits);
+void weight_gradient(Way way, const WeightGradient& call) {
+  switch (way) {
+    case Way::patches:
+      return conv2d_kernels::weight_gradient_patches<Target>(call);
+    case Way::depthwise:
+    case Way::direct:
+      return conv2d_kernels::weight_gradient_directly<Target>(call);
+    case Way::products:
+      return conv2d_kernels::weight_gradient_by_products<Target>(call);
+    case Way::tensor_cores:
+      return conv2d_kernels::weight_gradient_by_tensor_cores<Target>(call);
   }
 }
 
 // --- the entries ------------------------------------------------------------------------------
 
-int size(const Shape& shape, int i) { return static_cast<int>(shape[i]); }
-
-Correlation forward_geometry(const Shape& x, const Shape& w, const Shape& y,
-                             const Conv2dParams& params) {
-  return {.n = size(x, 0),
-          .h = size(x, 1),
-          .w = size(x, 2),
-          .c = size(x, 3),
-          .p = size(y, 1),
-          .q = size(y, 2),
-          .k = size(y, 3),
-          .r = size(w, 1),
-          .s = size(w, 2),
-          .stride = params.stride,
-          .dilate = 1,
-          .first_row = -params.pad,
-          .first_column = -params.pad};
+void run_forward_prologue(const Tensor& x, const Conv2dPrologue& prologue, const Tensor& w,
+                          const Tensor& b, const Conv2dParams& params, const Tensor& y) {
+  if (y.elements() == 0) return;
+  correlate({.name = "conv2d.forward",
+             .g = forward_geometry(x.shape(), w.shape(), y.shape(), params),
+             .images = x,
+             .prologue = prologue,
+             .windows = w,
+             .bias = b,
+             .result = y,
+             .relu = params.relu});
 }
 
 void run_forward(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dParams& params,
                  const Tensor& y) {
-  if (y.elements() == 0) return;
-  for_real("conv2d", x.dtype(), [&]<typename Real>() {
-    const std::int64_t c = w.size(3), s = w.size(2);
-    const Windows<Real> windows{w.data<Real>(), w.size(1) * s * c, s * c, c, 1};
-    correlate("conv2d.forward", x.stream(),
-              forward_geometry(x.shape(), w.shape(), y.shape(), params), x.data<Real>(), windows,
-              Result<Real>{b.defined() ? b.data<Real>() : nullptr, y.data<Real>(), false});
-  });
+  run_forward_prologue(x, {}, w, b, params, y);
 }
 
 void run_backward_input(const Tensor& dy, const Tensor& w, const Conv2dParams& params, Write write,
                         const Tensor& dx) {
   if (dx.elements() == 0) return;
-  for_real("conv2d", dy.dtype(), [&]<typename Real>() {
-    const std::int64_t c = w.size(3), s = w.size(2), r = w.size(1);
-    // Element (c, r, s, k) of the turned windows is element (k, R-1-r, S-1-s, c) of w.
-    const Windows<Real> turned{w.data<Real>() + (r * s - 1) * c, 1, -s * c, -c, r * s * c};
-    Correlation g = forward_geometry(dy.shape(), w.shape(), dx.shape(), params);
-    g.stride = 1;
-    g.dilate = params.stride;
-    g.first_row = params.pad - (g.r - 1);
-    g.first_column = params.pad - (g.s - 1);
-    correlate("conv2d.backward_input", dy.stream(), g, dy.data<Real>(), turned,
-              Result<Real>{nullptr, dx.data<Real>(), write == Write::accumulate});
-  });
+  correlate({.name = "conv2d.backward_input",
+             .g = backward_geometry(dx.shape(), w.shape(), dy.shape(), params),
+             .images = dy,
+             .prologue = {},
+             .windows = w,
+             .bias = {},
+             .result = dx,
+             .accumulate = write == Write::accumulate});
 }
 
-std::int64_t weight_scratch(const Shape& dy, const Shape& x, const Conv2dParams& params,
+std::int64_t weight_scratch(const Tensor& dy, const Tensor& x, const Conv2dParams& params,
                             const Shape& dw) {
   if (dy.elements() == 0) return 0;
-  return plan_weight(forward_geometry(x, dw, dy, params)).sums() * dw.elements();
+  const Correlation g = forward_geometry(x.shape(), dw, dy.shape(), params);
+  return plan_weight(g, dy.dtype()).splits * dw.elements();
 }
 
-void run_backward_weight(const Tensor& dy, const Tensor& x, const Conv2dParams& params, Write write,
-                         const Tensor& dw, const Tensor& scratch) {
+void run_backward_weight_prologue(const Tensor& dy, const Tensor& x, const Conv2dPrologue& prologue,
+                                  const Conv2dParams& params, Write write, const Tensor& dw,
+                                  const Tensor& scratch) {
   if (dw.elements() == 0) return;
   if (dy.elements() == 0) {
     if (write == Write::overwrite) dw.zero();
     return;
   }
-  for_real("conv2d", dy.dtype(), [&]<typename Real>() {
-    const Correlation g = forward_geometry(x.shape(), dw.shape(), dy.shape(), params);
-    const WeightPlan plan = plan_weight(g);
-    launch_weight(dy.stream(), g, plan, x.data<Real>(), dy.data<Real>(), scratch.data<Real>());
-    column_sum<Real>("conv2d.backward_weight_sum", dy.stream(), scratch.data<Real>(), plan.sums(),
-                     dw.elements(), write == Write::accumulate, dw.data<Real>(), nullptr);
+  const Correlation g = forward_geometry(x.shape(), dw.shape(), dy.shape(), params);
+  const WeightPlan plan = plan_weight(g, dy.dtype());
+  weight_gradient(plan.way, {.g = g,
+                             .images = x,
+                             .prologue = prologue,
+                             .dy = dy,
+                             .partial = scratch,
+                             .splits = plan.splits});
+  for_floating("conv2d", dy.dtype(), [&]<typename T>() {
+    column_sum("conv2d.backward_weight_sum", dy.stream(),
+               static_cast<const Compute<T>*>(scratch.data<Compute<T>>()), plan.splits,
+               dw.elements(), write == Write::accumulate, dw.data<T>(),
+               static_cast<Compute<T>*>(nullptr));
   });
+}
+
+void run_backward_weight(const Tensor& dy, const Tensor& x, const Conv2dParams& params, Write write,
+                         const Tensor& dw, const Tensor& scratch) {
+  run_backward_weight_prologue(dy, x, {}, params, write, dw, scratch);
 }
 
 void run_backward_bias(const Tensor& dy, Write write, const Tensor& db, const Tensor& scratch) {
   if (db.elements() == 0) return;
-  for_real("conv2d", dy.dtype(), [&]<typename Real>() {
-    column_sum<Real>("conv2d.backward_bias", dy.stream(), dy.data<Real>(),
-                     dy.elements() / db.elements(), db.elements(), write == Write::accumulate,
-                     db.data<Real>(), scratch.defined() ? scratch.data<Real>() : nullptr);
+  for_floating("conv2d", dy.dtype(), [&]<typename T>() {
+    column_sum("conv2d.backward_bias", dy.stream(), static_cast<const T*>(dy.data<T>()),
+               dy.elements() / db.elements(), db.elements(), write == Write::accumulate,
+               db.data<T>(), scratch.defined() ? scratch.data<Compute<T>>() : nullptr);
   });
 }
 
@@ -446,17 +219,123 @@ std::int64_t bias_scratch(const Shape& dy) {
   return column_sum_scratch(dy[0] * dy[1] * dy[2], dy[3]);
 }
 
+// --- passes over single elements --------------------------------------------------------------
+
+template <typename T, int kWidth>
+struct ReluBackward {
+  const T* dy;
+  const T* y;
+  T* dz;
+  __device__ void operator()(std::int64_t i) const {
+    const auto value = load_wide<kWidth>(y + i * kWidth);
+    auto gradient = load_wide<kWidth>(dy + i * kWidth);
+    for (int j = 0; j < kWidth; ++j) {
+      gradient.at[j] = value.at[j] > Compute<T>(0) ? gradient.at[j] : Compute<T>(0);
+    }
+    store_rounded(gradient, dz + i * kWidth);
+  }
+};
+
+void run_backward_relu(const Tensor& dy, const Tensor& y, const Tensor& dz) {
+  for_floating("conv2d", dy.dtype(), [&]<typename T>() {
+    for_pack_width(dy.elements(), {dy, y, dz}, [&]<int kWidth>() {
+      simt::map("conv2d.backward_relu", dy.stream(), dy.elements() / kWidth,
+                ReluBackward<T, kWidth>{dy.data<T>(), y.data<T>(), dz.data<T>()});
+    });
+  });
+}
+
+// The gradient da at row `row` and column `c` of x as (pixels, c), as far as the prologue's relu
+// passes it; times scale it is x's, times x it is scale's.
+template <typename T>
+struct Passed {
+  const T* da;
+  PrologueSource<T> prologue;
+  std::int64_t columns;
+
+  template <typename Factor>
+  __device__ Compute<T> times(std::int64_t row, std::int64_t c, Factor factor) const {
+    const std::int64_t i = row * columns + c;
+    const auto x = static_cast<Compute<T>>(prologue.data[i]);
+    if (prologue.relu && !(fma(prologue.scale[c], x, prologue.shift[c]) > Compute<T>(0))) {
+      return Compute<T>(0);
+    }
+    return static_cast<Compute<T>>(da[i]) * factor(x);
+  }
+};
+
+template <typename T>
+struct OfScale {
+  Passed<T> passed;
+  __device__ Compute<T> operator()(std::int64_t row, std::int64_t c) const {
+    return passed.times(row, c, [](Compute<T> x) { return x; });
+  }
+};
+
+template <typename T>
+struct OfShift {
+  Passed<T> passed;
+  __device__ Compute<T> operator()(std::int64_t row, std::int64_t c) const {
+    return passed.times(row, c, [](Compute<T>) { return Compute<T>(1); });
+  }
+};
+
+template <typename T>
+struct OfInput {
+  Passed<T> passed;
+  Divisor columns;
+  T* dx;
+  bool accumulate;
+  __device__ void operator()(std::int64_t i) const {
+    const std::int64_t row = columns.quotient(i), c = i - row * columns.value();
+    const Compute<T> gradient =
+        passed.times(row, c, [&](Compute<T>) { return passed.prologue.scale[c]; });
+    dx[i] = T(accumulate ? static_cast<Compute<T>>(dx[i]) + gradient : gradient);
+  }
+};
+
+void run_backward_prologue(const Tensor& da, const Tensor& x, const Conv2dPrologue& prologue,
+                           const Conv2dPrologueGradients& to, const Tensor& scratch) {
+  const std::int64_t columns = x.size(3), rows = columns == 0 ? 0 : x.elements() / columns;
+  for_floating("conv2d", da.dtype(), [&]<typename T>() {
+    using Real = Compute<T>;
+    const Passed<T> passed{
+        da.data<T>(),
+        {x.data<T>(), prologue.scale.data<Real>(), prologue.shift.data<Real>(), prologue.relu},
+        columns};
+    if (to.dx.defined()) {
+      simt::map(
+          "conv2d.backward_prologue", da.stream(), x.elements(),
+          OfInput<T>{passed, Divisor(columns), to.dx.data<T>(), to.dx_write == Write::accumulate});
+    }
+    const auto sum = [&](const auto& value, const Tensor& out, Write write) {
+      if (!out.defined()) return;
+      column_sum_of("conv2d.backward_prologue_sum", da.stream(), value, rows, columns,
+                    write == Write::accumulate, out.data<Real>(),
+                    scratch.defined() ? scratch.data<Real>() : nullptr);
+    };
+    sum(OfScale<T>{passed}, to.dscale, to.dscale_write);
+    sum(OfShift<T>{passed}, to.dshift, to.dshift_write);
+  });
+}
+
 }  // namespace
 
 template <typename Target>
 Conv2dOp Conv2dOp::hand() {
-  return {.dtypes = kReal,
+  return {.dtypes = kFloating,
           .forward = run_forward,
+          .forward_prologue = run_forward_prologue,
           .backward_input = run_backward_input,
           .backward_weight = run_backward_weight,
           .backward_weight_scratch = weight_scratch,
+          .backward_weight_prologue = run_backward_weight_prologue,
+          .backward_weight_prologue_scratch = weight_scratch,
           .backward_bias = run_backward_bias,
-          .backward_bias_scratch = bias_scratch};
+          .backward_bias_scratch = bias_scratch,
+          .backward_relu = run_backward_relu,
+          .backward_prologue = run_backward_prologue,
+          .backward_prologue_scratch = bias_scratch};
 }
 template Conv2dOp Conv2dOp::hand<simt::Target>();
 

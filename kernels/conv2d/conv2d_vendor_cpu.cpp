@@ -1,4 +1,6 @@
 // conv2d by oneDNN.
+#include <optional>
+
 #include "kernels/common/vendor_cpu.h"
 #include "kernels/conv2d/conv2d.h"
 
@@ -13,67 +15,152 @@ using Tag = memory::format_tag;
 
 constexpr auto kAlgorithm = dnnl::algorithm::convolution_direct;
 
-memory::desc describe_image(const Shape& x, Tag tag) {
-  return onednn::describe({x[0], x[3], x[1], x[2]}, tag);
-}
-memory::desc describe_filter(const Shape& w, Tag tag) {
-  return onednn::describe({w[0], w[3], w[1], w[2]}, tag);
-}
-memory image(const Tensor& x) { return onednn::wrap(describe_image(x.shape(), Tag::nhwc), x); }
-memory filter(const Tensor& w) { return onednn::wrap(describe_filter(w.shape(), Tag::ohwi), w); }
+// A convolution's shapes as oneDNN wants them; `tag` any leaves it the layout.
+struct Problem {
+  Shape x, w, y;
+  DType dtype;
+  Conv2dParams params;
 
-// The pad at the far edges that makes the padded image end with the last window; negative where
-// rows or columns are left over.
-memory::dims far_pad(const Shape& x, const Shape& w, const Shape& y, const Conv2dParams& params) {
-  const auto pad = [&](int i) { return (y[i] - 1) * params.stride + w[i] - x[i] - params.pad; };
-  return {pad(1), pad(2)};
-}
-
-convolution_forward::primitive_desc forward_primitive(const Shape& x, const Shape& w,
-                                                      const Shape& y, bool with_bias,
-                                                      const Conv2dParams& params) {
-  const memory::dims stride{params.stride, params.stride}, pad{params.pad, params.pad};
-  const auto bias = with_bias ? onednn::describe({w[0]}, Tag::a) : memory::desc();
-  return onednn::primitive<convolution_forward>(
-      dnnl::prop_kind::forward_training, kAlgorithm, describe_image(x, Tag::any),
-      describe_filter(w, Tag::any), bias, describe_image(y, Tag::any), stride, pad,
-      far_pad(x, w, y, params));
-}
-
-// `from` in the order a primitive wants: itself when it is already.
-memory reordered(const memory& from, const memory::desc& wanted) {
-  if (from.get_desc() == wanted) return from;
-  memory to(wanted, onednn::engine());
-  onednn::execute("conv2d.reorder", dnnl::reorder(from, to),
-                  {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}});
-  return to;
-}
-
-// Runs `primitive`, whose result is argument `result` and is described by `computed`, into
-// `target`.
-void execute_into(const char* what, const dnnl::primitive& primitive,
-                  std::unordered_map<int, memory> arguments, int result,
-                  const memory::desc& computed, const memory& target) {
-  const bool direct = target.get_desc() == computed;
-  const memory to = direct ? target : memory(computed, onednn::engine());
-  arguments.emplace(result, to);
-  onednn::execute(what, primitive, arguments);
-  if (!direct) {
-    onednn::execute("conv2d.reorder", dnnl::reorder(to, target),
-                    {{DNNL_ARG_FROM, to}, {DNNL_ARG_TO, target}});
+  memory::desc image(const Shape& shape, Tag tag) const {
+    return onednn::describe({shape[0], shape[3], shape[1], shape[2]}, tag, dtype);
   }
+  memory::desc filter(bool any) const {
+    const std::int64_t g = params.groups;
+    if (g == 1)
+      return onednn::describe({w[0], w[3], w[1], w[2]}, any ? Tag::any : Tag::ohwi, dtype);
+    return onednn::describe({g, w[0] / g, w[3], w[1], w[2]}, any ? Tag::any : Tag::gohwi, dtype);
+  }
+  memory::desc bias() const { return onednn::describe({w[0]}, Tag::a, dtype); }
+
+  memory::dims stride() const { return {params.stride, params.stride}; }
+  memory::dims dilation() const { return {params.dilation - 1, params.dilation - 1}; }
+  memory::dims near_pad() const { return {params.pad, params.pad}; }
+  // The pad at the far edges that makes the padded image end with the last window; negative where
+  // rows or columns are left over.
+  memory::dims far_pad() const {
+    const auto pad = [&](int i) {
+      return (y[i] - 1) * params.stride + (w[i] - 1) * params.dilation + 1 - x[i] - params.pad;
+    };
+    return {pad(1), pad(2)};
+  }
+  PlanKey key(std::string_view entry, bool with_bias = false) const {
+    return PlanKey(entry, x, w, dtype, params.stride, params.pad, params.dilation, params.groups,
+                   params.relu, with_bias);
+  }
+};
+
+convolution_forward::primitive_desc forward_description(const Problem& of, bool with_bias,
+                                                        bool relu) {
+  dnnl::primitive_attr attributes;
+  if (relu) {
+    dnnl::post_ops after;
+#if DNNL_VERSION_MAJOR >= 3
+    after.append_eltwise(dnnl::algorithm::eltwise_relu, 0.f, 0.f);
+#else
+    after.append_eltwise(1.f, dnnl::algorithm::eltwise_relu, 0.f, 0.f);
+#endif
+    attributes.set_post_ops(after);
+  }
+  const auto bias = with_bias ? of.bias() : memory::desc();
+  const auto x = of.image(of.x, Tag::any), y = of.image(of.y, Tag::any);
+#if DNNL_VERSION_MAJOR >= 3
+  return {onednn::engine(),
+          dnnl::prop_kind::forward_training,
+          kAlgorithm,
+          x,
+          of.filter(true),
+          bias,
+          y,
+          of.stride(),
+          of.dilation(),
+          of.near_pad(),
+          of.far_pad(),
+          attributes};
+#else
+  return {
+      convolution_forward::desc(dnnl::prop_kind::forward_training, kAlgorithm, x, of.filter(true),
+                                bias, y, of.stride(), of.dilation(), of.near_pad(), of.far_pad()),
+      attributes, onednn::engine()};
+#endif
+}
+
+// One of a primitive's tensors: as we have it, and as the primitive wants it.
+class Link {
+ public:
+  enum class Way { in, out };
+  Link(const memory::desc& ours, const memory::desc& theirs, Way way)
+      : ours_(ours), theirs_(theirs) {
+    if (ours == theirs) return;
+    const memory::desc &from = way == Way::in ? ours : theirs, &to = way == Way::in ? theirs : ours;
+    reorder_ =
+        dnnl::reorder(dnnl::reorder::primitive_desc(onednn::engine(), from, onednn::engine(), to));
+  }
+
+  // What the primitive reads: `tensor`, or a reordered copy of it that lives in `copy`.
+  memory in(const Tensor& tensor, Tensor& copy) const {
+    if (!reorder_) return onednn::wrap(ours_, tensor);
+    const memory to = place(copy);
+    onednn::execute("conv2d.reorder", *reorder_,
+                    {{DNNL_ARG_FROM, onednn::wrap(ours_, tensor)}, {DNNL_ARG_TO, to}});
+    return to;
+  }
+  // What it writes, which deliver() then brings to `tensor`.
+  memory out(const Tensor& tensor, Tensor& copy) const {
+    return reorder_ ? place(copy) : onednn::wrap(ours_, tensor);
+  }
+  void deliver(const memory& written, const Tensor& tensor) const {
+    if (!reorder_) return;
+    onednn::execute("conv2d.reorder", *reorder_,
+                    {{DNNL_ARG_FROM, written}, {DNNL_ARG_TO, onednn::wrap(ours_, tensor)}});
+  }
+
+ private:
+  memory place(Tensor& copy) const {
+    copy = Tensor::empty({static_cast<std::int64_t>(theirs_.get_size())}, DType::u8);
+    return onednn::wrap(theirs_, copy);
+  }
+
+  memory::desc ours_, theirs_;
+  std::optional<dnnl::reorder> reorder_;
+};
+
+// A primitive of two tensors in, one out.
+struct Plan {
+  dnnl::primitive primitive;
+  Link first, second, result;
+  int first_argument, second_argument, result_argument;
+};
+
+void execute(const char* what, const Plan& plan, const Tensor& first, const Tensor& second,
+             const Tensor& result, const std::optional<memory>& bias = std::nullopt) {
+  Tensor first_copy, second_copy, result_copy;
+  const memory to = plan.result.out(result, result_copy);
+  std::unordered_map<int, memory> arguments{
+      {plan.first_argument, plan.first.in(first, first_copy)},
+      {plan.second_argument, plan.second.in(second, second_copy)},
+      {plan.result_argument, to}};
+  if (bias) arguments.emplace(DNNL_ARG_BIAS, *bias);
+  onednn::execute(what, plan.primitive, arguments);
+  plan.result.deliver(to, result);
 }
 
 void run_forward(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dParams& params,
                  const Tensor& y) {
   if (y.elements() == 0) return;
-  const auto description = forward_primitive(x.shape(), w.shape(), y.shape(), b.defined(), params);
-  std::unordered_map<int, memory> arguments{
-      {DNNL_ARG_SRC, reordered(image(x), description.src_desc())},
-      {DNNL_ARG_WEIGHTS, reordered(filter(w), description.weights_desc())}};
-  if (b.defined()) arguments.emplace(DNNL_ARG_BIAS, onednn::wrap(description.bias_desc(), b));
-  execute_into("conv2d.forward", convolution_forward(description), arguments, DNNL_ARG_DST,
-               description.dst_desc(), image(y));
+  const Problem of{x.shape(), w.shape(), y.shape(), x.dtype(), params};
+  const auto plan = onednn::cached(of.key("conv2d.forward", b.defined()), [&] {
+    const auto made = forward_description(of, b.defined(), params.relu);
+    return Plan{convolution_forward(made),
+                Link(of.image(of.x, Tag::nhwc), made.src_desc(), Link::Way::in),
+                Link(of.filter(false), made.weights_desc(), Link::Way::in),
+                Link(of.image(of.y, Tag::nhwc), made.dst_desc(), Link::Way::out),
+                DNNL_ARG_SRC,
+                DNNL_ARG_WEIGHTS,
+                DNNL_ARG_DST};
+  });
+  std::optional<memory> bias;
+  if (b.defined()) bias = onednn::wrap(of.bias(), b);
+  execute("conv2d.forward", *plan, x, w, y, bias);
 }
 
 void run_backward_input(const Tensor& dy, const Tensor& w, const Conv2dParams& params, Write write,
@@ -83,18 +170,22 @@ void run_backward_input(const Tensor& dy, const Tensor& w, const Conv2dParams& p
     if (write == Write::overwrite) dx.zero();
     return;
   }
-  const auto hint = forward_primitive(dx.shape(), w.shape(), dy.shape(), false, params);
-  const memory::dims stride{params.stride, params.stride}, pad{params.pad, params.pad};
-  const auto description = onednn::backward_primitive<convolution_backward_data>(
-      hint, kAlgorithm, describe_image(dx.shape(), Tag::any), describe_filter(w.shape(), Tag::any),
-      describe_image(dy.shape(), Tag::any), stride, pad,
-      far_pad(dx.shape(), w.shape(), dy.shape(), params));
-  onednn::deliver(dx, write, [&](const Tensor& to) {
-    execute_into("conv2d.backward_input", convolution_backward_data(description),
-                 {{DNNL_ARG_DIFF_DST, reordered(image(dy), description.diff_dst_desc())},
-                  {DNNL_ARG_WEIGHTS, reordered(filter(w), description.weights_desc())}},
-                 DNNL_ARG_DIFF_SRC, description.diff_src_desc(), image(to));
+  const Problem of{dx.shape(), w.shape(), dy.shape(), dy.dtype(), params};
+  const auto plan = onednn::cached(of.key("conv2d.backward_input"), [&] {
+    const auto made = onednn::backward_primitive<convolution_backward_data>(
+        forward_description(of, false, false), kAlgorithm, of.image(of.x, Tag::any),
+        of.filter(true), of.image(of.y, Tag::any), of.stride(), of.dilation(), of.near_pad(),
+        of.far_pad());
+    return Plan{convolution_backward_data(made),
+                Link(of.image(of.y, Tag::nhwc), made.diff_dst_desc(), Link::Way::in),
+                Link(of.filter(false), made.weights_desc(), Link::Way::in),
+                Link(of.image(of.x, Tag::nhwc), made.diff_src_desc(), Link::Way::out),
+                DNNL_ARG_DIFF_DST,
+                DNNL_ARG_WEIGHTS,
+                DNNL_ARG_DIFF_SRC};
   });
+  onednn::deliver(dx, write,
+                  [&](const Tensor& to) { execute("conv2d.backward_input", *plan, dy, w, to); });
 }
 
 void run_backward_weight(const Tensor& dy, const Tensor& x, const Conv2dParams& params, Write write,
@@ -104,35 +195,98 @@ void run_backward_weight(const Tensor& dy, const Tensor& x, const Conv2dParams& 
     if (write == Write::overwrite) dw.zero();
     return;
   }
-  const auto hint = forward_primitive(x.shape(), dw.shape(), dy.shape(), false, params);
-  const memory::dims stride{params.stride, params.stride}, pad{params.pad, params.pad};
-  const auto description = onednn::backward_primitive<convolution_backward_weights>(
-      hint, kAlgorithm, describe_image(x.shape(), Tag::any), describe_filter(dw.shape(), Tag::any),
-      describe_image(dy.shape(), Tag::any), stride, pad,
-      far_pad(x.shape(), dw.shape(), dy.shape(), params));
-  onednn::deliver(dw, write, [&](const Tensor& to) {
-    execute_into("conv2d.backward_weight", convolution_backward_weights(description),
-                 {{DNNL_ARG_DIFF_DST, reordered(image(dy), description.diff_dst_desc())},
-                  {DNNL_ARG_SRC, reordered(image(x), description.src_desc())}},
-                 DNNL_ARG_DIFF_WEIGHTS, description.diff_weights_desc(), filter(to));
+  const Problem of{x.shape(), dw.shape(), dy.shape(), dy.dtype(), params};
+  const auto plan = onednn::cached(of.key("conv2d.backward_weight"), [&] {
+    const auto made = onednn::backward_primitive<convolution_backward_weights>(
+        forward_description(of, false, false), kAlgorithm, of.image(of.x, Tag::any),
+        of.filter(true), of.image(of.y, Tag::any), of.stride(), of.dilation(), of.near_pad(),
+        of.far_pad());
+    return Plan{convolution_backward_weights(made),
+                Link(of.image(of.y, Tag::nhwc), made.diff_dst_desc(), Link::Way::in),
+                Link(of.image(of.x, Tag::nhwc), made.src_desc(), Link::Way::in),
+                Link(of.filter(false), made.diff_weights_desc(), Link::Way::out),
+                DNNL_ARG_DIFF_DST,
+                DNNL_ARG_SRC,
+                DNNL_ARG_DIFF_WEIGHTS};
   });
+  onednn::deliver(dw, write,
+                  [&](const Tensor& to) { execute("conv2d.backward_weight", *plan, dy, x, to); });
 }
 
 void run_backward_bias(const Tensor& dy, Write write, const Tensor& db, const Tensor&) {
   onednn::column_sum("conv2d.backward_bias", dy, write, db);
 }
 
+// --- what oneDNN leaves to us: passes over single elements ------------------------------------
+
+constexpr std::int64_t kWorthThreads = 1 << 16;  // elements; below, waking threads costs more
+
+template <typename F>
+void for_its_type(DType dtype, F&& f) {
+  dtype == DType::bf16 ? f.template operator()<bfloat16>() : f.template operator()<float>();
+}
+
+void run_backward_relu(const Tensor& dy, const Tensor& y, const Tensor& dz) {
+  for_its_type(dy.dtype(), [&]<typename T>() {
+    const T *from = dy.data<T>(), *value = y.data<T>();
+    T* to = dz.data<T>();
+    const std::int64_t n = dy.elements();
+#pragma omp parallel for simd if (n > kWorthThreads)
+    for (std::int64_t i = 0; i < n; ++i) {
+      to[i] = static_cast<float>(value[i]) > 0 ? from[i] : T(0.f);
+    }
+  });
+}
+
+// What the prologue makes of x, in memory of its own: oneDNN has none.
+Tensor after_prologue(const Tensor& x, const Conv2dPrologue& prologue) {
+  const Tensor made = Tensor::empty(x.shape(), x.dtype());
+  for_its_type(x.dtype(), [&]<typename T>() {
+    const float *scale = prologue.scale.data<float>(), *shift = prologue.shift.data<float>();
+    const std::int64_t channels = x.size(3), n = x.elements();
+    const std::int64_t pixels = channels == 0 ? 0 : n / channels;
+    const bool relu = prologue.relu;
+#pragma omp parallel for if (n > kWorthThreads)
+    for (std::int64_t pixel = 0; pixel < pixels; ++pixel) {
+      const T* from = x.data<T>() + pixel * channels;
+      T* to = made.data<T>() + pixel * channels;
+      for (std::int64_t c = 0; c < channels; ++c) {
+        const float value = scale[c] * static_cast<float>(from[c]) + shift[c];
+        to[c] = T(relu && value <= 0 ? 0.f : value);
+      }
+    }
+  });
+  return made;
+}
+
+void run_forward_prologue(const Tensor& x, const Conv2dPrologue& prologue, const Tensor& w,
+                          const Tensor& b, const Conv2dParams& params, const Tensor& y) {
+  run_forward(after_prologue(x, prologue), w, b, params, y);
+}
+
+void run_backward_weight_prologue(const Tensor& dy, const Tensor& x, const Conv2dPrologue& prologue,
+                                  const Conv2dParams& params, Write write, const Tensor& dw,
+                                  const Tensor& scratch) {
+  run_backward_weight(dy, after_prologue(x, prologue), params, write, dw, scratch);
+}
+
 }  // namespace
 
 template <typename Target>
 Conv2dOp Conv2dOp::vendor() {
-  return {.dtypes = kF32,
+  return {.dtypes = onednn::dtypes(),
           .forward = run_forward,
+          .forward_prologue = run_forward_prologue,
           .backward_input = run_backward_input,
           .backward_weight = run_backward_weight,
           .backward_weight_scratch = no_backward_weight_scratch,
+          .backward_weight_prologue = run_backward_weight_prologue,
+          .backward_weight_prologue_scratch = no_backward_weight_scratch,
           .backward_bias = run_backward_bias,
-          .backward_bias_scratch = no_backward_bias_scratch};
+          .backward_bias_scratch = no_backward_bias_scratch,
+          .backward_relu = run_backward_relu,
+          .backward_prologue = nullptr,  // `hand` has it
+          .backward_prologue_scratch = nullptr};
 }
 template Conv2dOp Conv2dOp::vendor<Host>();
 
