@@ -32,8 +32,10 @@ void check_probability(const char* layer, float p) {
 }
 
 // One side of the result of a window that moves over an image.
-std::int64_t moved(const char* layer, std::int64_t size, std::int64_t window, int stride, int pad) {
+std::int64_t moved(const char* layer, std::int64_t size, std::int64_t window, int stride, int pad,
+                   int dilation = 1) {
   const std::int64_t padded = size + std::int64_t{2} * pad;
+  window = (window - 1) * dilation + 1;
   if (window > padded)
     fail("{}: a window of {} exceeds the padded image of {}; take a larger image or more padding",
          layer, window, padded);
@@ -81,12 +83,23 @@ std::string Linear::describe() const {
 }
 
 Conv2d::Conv2d(std::int64_t in, std::int64_t out, std::int64_t window, const Conv2dOptions& options)
-    : in_(in), out_(out), window_(window), params_{.stride = options.stride, .pad = options.pad} {
+    : in_(in),
+      out_(out),
+      window_(window),
+      params_{.stride = options.stride,
+              .pad = options.pad,
+              .dilation = options.dilation,
+              .groups = options.groups} {
   check_sizes("Conv2d", in, out);
   if (window < 1 || options.stride < 1 || options.pad < 0)
     fail("Conv2d: window {}, stride {} and pad {}; they must be at least 1, 1 and 0", window,
          options.stride, options.pad);
-  const Shape shape{out, window, window, in};
+  if (options.dilation < 1 || options.groups < 1)
+    fail("Conv2d: dilation {} and groups {}; both must be at least 1", options.dilation,
+         options.groups);
+  if (in % options.groups != 0 || out % options.groups != 0)
+    fail("Conv2d: {} groups do not divide {} inputs and {} outputs", options.groups, in, out);
+  const Shape shape{out, window, window, in / options.groups};
   weight_ = add_parameter("weight", shape, shape);
   if (options.bias) bias_ = add_parameter("bias", {out});
 }
@@ -96,14 +109,18 @@ Tensor Conv2d::forward(const Tensor& x) { return conv2d(x, weight_, bias_, param
 Shape Conv2d::output_shape(const Shape& x) const {
   check_rank("Conv2d", x, 4);
   if (x[3] != in_) fail("Conv2d: x has {} channels but the layer takes {}", x[3], in_);
-  return {x[0], moved("Conv2d", x[1], window_, params_.stride, params_.pad),
-          moved("Conv2d", x[2], window_, params_.stride, params_.pad), out_};
+  const auto side = [&](int i) {
+    return moved("Conv2d", x[i], window_, params_.stride, params_.pad, params_.dilation);
+  };
+  return {x[0], side(1), side(2), out_};
 }
 
 std::string Conv2d::describe() const {
   std::string text = fmt::format("Conv2d {}->{}, {}x{}", in_, out_, window_, window_);
   if (params_.stride != 1) text += fmt::format(", stride {}", params_.stride);
   if (params_.pad != 0) text += fmt::format(", pad {}", params_.pad);
+  if (params_.dilation != 1) text += fmt::format(", dilation {}", params_.dilation);
+  if (params_.groups != 1) text += fmt::format(", groups {}", params_.groups);
   if (!bias_.defined()) text += ", no bias";
   return text;
 }

@@ -39,10 +39,12 @@ struct Conv2dOptions {
   int stride = 1;
   int pad = 0;
   bool bias = true;
+  int dilation = 1;
+  int groups = 1;  // of channels; `in` of them: a depthwise convolution
 };
 
 // Square filters of `window` x `window` over images (n, h, w, in).
-//   parameters   weight (out, window, window, in), bias (out)
+//   parameters   weight (out, window, window, in / groups), bias (out)
 class Conv2d : public Module {
  public:
   Conv2d(std::int64_t in, std::int64_t out, std::int64_t window, const Conv2dOptions& options = {});

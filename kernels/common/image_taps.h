@@ -8,6 +8,7 @@
 #include "core/dtype.h"
 #include "kernels/common/activation.h"
 #include "kernels/common/correlation.h"
+#include "kernels/common/pack.h"
 #include "kernels/simt/simt.h"
 
 namespace cucina {
@@ -138,6 +139,18 @@ struct Part {
 
 inline std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
+// At once where the address allows it.
+template <typename T>
+__device__ __forceinline__ void store_pair(T left, T right, T* to) {
+  const Pack<T, 2> pair{{left, right}};
+  if (reinterpret_cast<std::uintptr_t>(to) % sizeof(pair) == 0) {
+    store_pack(pair, to);
+  } else {
+    to[0] = left;
+    to[1] = right;
+  }
+}
+
 // Where sums go.
 template <typename T>
 struct Result {
@@ -155,6 +168,12 @@ struct Result {
   __device__ __forceinline__ void put(std::int64_t offset, int channel, Compute<T> sum) const {
     T* const to = y + offset;
     *to = finished(sum, channel, to);
+  }
+  // Those of two channels side by side.
+  __device__ __forceinline__ void put_pair(std::int64_t offset, int channel, Compute<T> left,
+                                           Compute<T> right) const {
+    T* const to = y + offset;
+    store_pair(finished(left, channel, to), finished(right, channel + 1, to + 1), to);
   }
 };
 

@@ -23,7 +23,8 @@ struct Conv2dParams {
 // whose statistics are known, applied without a pass of its own: scale = gamma / sqrt(var + eps),
 // shift = beta - mean scale.
 struct Conv2dPrologue {
-  Tensor scale, shift;  // (c) of x, same device and dtype, but f32 beside bf16; or both undefined
+  // (c) of x, same device and dtype, but f32 beside bf16; or both undefined
+  Tensor scale = {}, shift = {};
   bool relu = false;
   bool defined() const { return scale.defined(); }
 };

@@ -322,7 +322,8 @@ CaseSpace Conv2dOp::space() {
               if ((s.w[i] - 1) * s.params.dilation + 1 > s.x[i] + 2 * s.params.pad)
                 return std::nullopt;
             }
-            if (s.x.elements() * s.w.elements() > 2'000'000) return std::nullopt;  // too slow
+            const Shape y = output_shape(s);
+            if (y[0] * y[1] * y[2] * s.w.elements() > 2'000'000) return std::nullopt;  // too slow
             return case_of(s);
           }};
 }

@@ -55,8 +55,11 @@ __global__ void __launch_bounds__(Tile::kThreads)
   tile.for_each_pair([&](int i, int j, float left, float right) {
     if (at.pixel + i >= part.pixels) return;
     const int k = at.channel + j, channel = at.group * g.k + k;
-    if (k < g.k) result.put(outputs[i] + k, channel, left);
-    if (k + 1 < g.k) result.put(outputs[i] + k + 1, channel + 1, right);
+    if (k + 1 < g.k) {
+      result.put_pair(outputs[i] + k, channel, left, right);
+    } else if (k < g.k) {
+      result.put(outputs[i] + k, channel, left);
+    }
   });
 }
 

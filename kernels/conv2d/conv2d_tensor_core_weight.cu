@@ -36,8 +36,11 @@ __global__ void __launch_bounds__(Tile::kThreads)
     if (first_channel + i >= g.k) return;
     const std::int64_t tap = first_tap + j;
     float* const row = to + (first_channel + i) * part.taps;
-    if (tap < part.taps) row[tap] = left;
-    if (tap + 1 < part.taps) row[tap + 1] = right;
+    if (tap + 1 < part.taps) {
+      store_pair(left, right, row + tap);
+    } else if (tap < part.taps) {
+      row[tap] = left;
+    }
   });
 }
 

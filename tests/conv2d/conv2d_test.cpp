@@ -92,6 +92,63 @@ TEST_P(Conv2dBackends, NanReachesExactlyTheOutputsThatUseIt) {
   }
 }
 
+TEST_P(Conv2dBackends, DilationSpreadsTheTaps) {
+  const Tensor x = counting({1, 5, 5, 1});
+  const Tensor w = Tensor::from<float>({1, 10, 100, 1000}, {1, 2, 2, 1});
+  EXPECT_EQ(conv2d(x, w, {}, {.dilation = 3}).to_vector<float>(),
+            (std::vector<float>{1 + 40 + 1600 + 19000, 2 + 50 + 1700 + 20000, 6 + 90 + 2100 + 24000,
+                                7 + 100 + 2200 + 25000}));
+}
+
+TEST_P(Conv2dBackends, GroupsSeeTheirOwnChannelsAlone) {
+  const Tensor x = Tensor::from<float>({1, 2, 3, 4}, {1, 1, 1, 4});
+  const Tensor w = Tensor::from<float>({1, 10, 2, 20, 1, 1, 0, 5}, {4, 1, 1, 2});
+  EXPECT_EQ(conv2d(x, w, {}, {.groups = 2}).to_vector<float>(),
+            (std::vector<float>{21, 42, 7, 20}));
+}
+
+TEST_P(Conv2dBackends, DepthwiseWithAMultiplierKeepsChannelsTogether) {
+  const Tensor x = Tensor::from<float>({1, 2, 3}, {1, 1, 1, 3});
+  const Tensor w = Tensor::from<float>({1, 10, 1, 10, 1, 10}, {6, 1, 1, 1});
+  EXPECT_EQ(conv2d(x, w, {}, {.groups = 3}).to_vector<float>(),
+            (std::vector<float>{1, 10, 2, 20, 3, 30}));
+}
+
+TEST_P(Conv2dBackends, ReluFollowsTheBiasAndStopsGradients) {
+  Tensor x = Tensor::from<float>({1, 2, 3, 4}, {1, 2, 2, 1}), w = Tensor::full({1, 1, 1, 1}, 2);
+  Tensor b = Tensor::full({1}, -5);
+  for (Tensor* leaf : {&x, &w, &b}) leaf->set_requires_grad(true);
+  const Tensor y = conv2d(x, w, b, {.relu = true});
+  EXPECT_EQ(y.to_vector<float>(), (std::vector<float>{0, 0, 1, 3}));
+  backward(y, {}, Tensor::from<float>({1, 10, 100, 1000}, y.shape()));
+  EXPECT_EQ(x.grad().to_vector<float>(), (std::vector<float>{0, 0, 200, 2000}));
+  EXPECT_EQ(w.grad().to_vector<float>(), (std::vector<float>{4300}));
+  EXPECT_EQ(b.grad().to_vector<float>(), (std::vector<float>{1100}));
+}
+
+TEST_P(Conv2dBackends, APrologueComesBeforeThePadding) {
+  const Tensor x = Tensor::from<float>({1, 2, 3, 4}, {1, 2, 2, 1});
+  const Tensor w = Tensor::full({1, 3, 3, 1}, 1);
+  const Conv2dPrologue prologue{
+      .scale = Tensor::full({1}, 2), .shift = Tensor::full({1}, -5), .relu = true};
+  // 2 x - 5 is -3, -1, 1, 3; were the padding shifted, too, every sum would be lower.
+  EXPECT_EQ(conv2d(x, w, {}, {.pad = 1}, prologue).to_vector<float>(),
+            (std::vector<float>{4, 4, 4, 4}));
+}
+
+TEST_P(Conv2dBackends, APrologueIsDifferentiable) {
+  Tensor x = Tensor::from<float>({1, 2, 3, 4}, {1, 2, 2, 1}), w = Tensor::full({1, 1, 1, 1}, 10);
+  Conv2dPrologue prologue{
+      .scale = Tensor::full({1}, 2), .shift = Tensor::full({1}, -5), .relu = true};
+  for (Tensor* leaf : {&x, &w, &prologue.scale, &prologue.shift}) leaf->set_requires_grad(true);
+  const Tensor y = conv2d(x, w, {}, {}, prologue);
+  backward(y, {}, Tensor::from<float>({1, 10, 100, 1000}, y.shape()));
+  EXPECT_EQ(x.grad().to_vector<float>(), (std::vector<float>{0, 0, 2000, 20000}));
+  EXPECT_EQ(w.grad().to_vector<float>(), (std::vector<float>{3100}));
+  EXPECT_EQ(prologue.scale.grad().to_vector<float>(), (std::vector<float>{43000}));
+  EXPECT_EQ(prologue.shift.grad().to_vector<float>(), (std::vector<float>{11000}));
+}
+
 TEST(Conv2d, ComputesNoGradientThatNobodyWants) {
   const Tensor x = counting({1, 3, 3, 1});
   Tensor w = Tensor::full({1, 2, 2, 1}, 1);
@@ -138,6 +195,28 @@ TEST(Conv2d, SaysWhatIsWrongWithItsArguments) {
               conv2d(x, Tensor::zeros({7, 8, 3, 4}), {}, {.pad = 1});
             }),
             "conv2d: the window is 8 x 3 but the padded image only 7 x 8");
+  EXPECT_EQ(error_of([&] { conv2d(x, w, {}, {.dilation = 0}); }),
+            "conv2d: dilation is 0 but must be at least 1");
+  EXPECT_EQ(error_of([&] { conv2d(x, w, {}, {.dilation = 3}); }),
+            "conv2d: the window spans 7 x 7 but the padded image only 5 x 6");
+  EXPECT_EQ(error_of([&] { conv2d(x, w, {}, {.groups = 0}); }),
+            "conv2d: groups is 0 but must be at least 1");
+  EXPECT_EQ(error_of([&] { conv2d(x, w, {}, {.groups = 3}); }),
+            "conv2d: x has 4 channels, which 3 groups do not divide");
+  EXPECT_EQ(error_of([&] { conv2d(x, w, {}, {.groups = 2}); }),
+            "conv2d: w has 7 output channels, which 2 groups do not divide");
+  EXPECT_EQ(error_of([&] {
+              conv2d(x, Tensor::zeros({6, 3, 3, 4}), {}, {.groups = 2});
+            }),
+            "conv2d: w has 4 input channels per group but x has 4 in 2 groups");
+  EXPECT_EQ(error_of([&] { conv2d(x, w, {}, {}, {.scale = Tensor::zeros({4})}); }),
+            "conv2d: the prologue has a scale but no shift; give both or neither");
+  EXPECT_EQ(error_of([&] { conv2d(x, w, {}, {}, {.relu = true}); }),
+            "conv2d: the prologue has relu but no scale and shift");
+  EXPECT_EQ(error_of([&] {
+              conv2d(x, w, {}, {}, {.scale = Tensor::zeros({4}), .shift = Tensor::zeros({3})});
+            }),
+            "conv2d: shift is (3) but x (2, 5, 6, 4) has 4 channels; it must be (4)");
   EXPECT_EQ(error_of([&] { conv2d(x, w, {}, {.pad = 2000000000}); }),
             "conv2d: the padded height is 4000000005 but at most 2147483647 is possible");
 }

@@ -107,6 +107,17 @@ TEST(Modules, WrongShapesAreFoundWithoutComputing) {
             }).find("window of 5"),
             std::string::npos);
   EXPECT_NE(error_of([] { Linear(0, 2); }).find("0 inputs"), std::string::npos);
+  EXPECT_EQ(error_of([] { Conv2d(6, 4, 3, {.groups = 3}); }),
+            "Conv2d: 3 groups do not divide 6 inputs and 4 outputs");
+  EXPECT_EQ(error_of([] { Conv2d(6, 4, 3, {.dilation = 0}); }),
+            "Conv2d: dilation 0 and groups 1; both must be at least 1");
+  EXPECT_EQ(error_of([] {
+              Conv2d(6, 6, 3, {.pad = 1, .dilation = 4}).output_shape({1, 6, 9, 6});
+            }),
+            "Conv2d: a window of 9 exceeds the padded image of 8; take a larger image or more "
+            "padding");
+  EXPECT_EQ(Conv2d(6, 6, 3, {.dilation = 2, .groups = 6}).describe(),
+            "Conv2d 6->6, 3x3, dilation 2, groups 6");
 }
 
 TEST(Modules, EvaluationEndsWithEachModuleInItsOldMode) {

@@ -8,6 +8,7 @@
 
 #include "core/autograd.h"
 #include "kernels/common/backends.h"
+#include "nn/init.h"
 #include "tests/data/files.h"
 
 namespace cucina::nn {
@@ -131,6 +132,49 @@ TEST(Weights, ANetInPyTorchsOrderGivesTheSameLogits) {
       EXPECT_NEAR(logits[static_cast<std::size_t>(n) * 10 + k], expected[k], 1e-4)
           << "image " << n << ", class " << k;  // f32 sums of up to 400 products against f64
   }
+}
+
+TEST(Weights, GroupedFiltersAreStoredAsPyTorchDoesAndComeBack) {
+  const Folder folder;
+  const auto path = folder / "groups.safetensors";
+  Sequential net, other;
+  const Conv2dOptions options{.stride = 2, .pad = 2, .dilation = 2, .groups = 2};
+  net.make<Conv2d>("conv", 6, 4, 3, options);
+  other.make<Conv2d>("conv", 6, 4, 3, options);
+  initialise(net, 7);
+  initialise(other, 8);
+  write_safetensors(path, state(net), {});
+  const Safetensors file = read_safetensors(path);
+  EXPECT_EQ(file.find("conv.weight")->shape, (std::vector<std::int64_t>{4, 3, 3, 3}));
+  load_weights(other, file);
+  EXPECT_EQ(other.parameters()[0].tensor.to_vector<float>(),
+            net.parameters()[0].tensor.to_vector<float>());
+
+  // PyTorch's definition of groups, on the arrays of the file: output channel k sees the input
+  // channels 3 (k / 2), ..., 3 (k / 2) + 2.
+  const Tensor x = image_batch({.name = "", .h = 7, .w = 9, .c = 6});
+  const std::vector<float> weight = floats(file, "conv.weight"), bias = floats(file, "conv.bias");
+  const NoGrad no_grad;
+  const Tensor y = net(x);
+  ASSERT_EQ(y.shape(), (Shape{2, 4, 5, 4}));
+  ASSERT_EQ(net.output_shape(x.shape()), y.shape());
+  const std::vector<float> values = y.to_vector<float>();
+  for (int n = 0; n < 2; ++n)
+    for (int p = 0; p < 4; ++p)
+      for (int q = 0; q < 5; ++q)
+        for (int k = 0; k < 4; ++k) {
+          double sum = bias[static_cast<std::size_t>(k)];
+          for (int c = 0; c < 3; ++c)
+            for (int r = 0; r < 3; ++r)
+              for (int s = 0; s < 3; ++s) {
+                const int row = 2 * p + 2 * r - 2, column = 2 * q + 2 * s - 2;
+                if (row < 0 || row >= 7 || column < 0 || column >= 9) continue;
+                sum += weight[static_cast<std::size_t>(((k * 3 + c) * 3 + r) * 3 + s)] *
+                       x.data<float>()[((n * 7 + row) * 9 + column) * 6 + k / 2 * 3 + c];
+              }
+          EXPECT_NEAR(values[static_cast<std::size_t>(((n * 4 + p) * 5 + q) * 4 + k)], sum, 1e-5)
+              << "image " << n << ", row " << p << ", column " << q << ", channel " << k;
+        }
 }
 
 TEST(Weights, BatchNormIsStoredAsPyTorchDoes) {

@@ -103,7 +103,11 @@ const std::map<std::string, FrontDoor>& front_doors() {
        {"conv2d",
         [](const Json& params, const Inputs& in) {
           return conv2d(in["x"], in["w"], in["b"],
-                        {.stride = params.value("stride", 1), .pad = params.value("pad", 0)});
+                        {.stride = params.value("stride", 1),
+                         .pad = params.value("pad", 0),
+                         .dilation = params.value("dilation", 1),
+                         .groups = params.value("groups", 1),
+                         .relu = params.value("relu", false)});
         }}},
       {"global_avg_pool",
        {"pool2d", [](const Json&, const Inputs& in) { return global_avg_pool(in["x"]); }}},

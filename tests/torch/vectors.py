@@ -89,8 +89,9 @@ def matmul_cases():
                                             "b": uniform(out)})
 
 
-def conv2d(x, w, b, stride=1, pad=0):
-    return nhwc(F.conv2d(nchw(x), nchw(w), b, stride, pad))
+def conv2d(x, w, b, stride=1, pad=0, dilation=1, groups=1, relu=False):
+    y = nhwc(F.conv2d(nchw(x), nchw(w), b, stride, pad, dilation, groups))
+    return F.relu(y) if relu else y
 
 
 def conv2d_cases():
@@ -99,7 +100,12 @@ def conv2d_cases():
             ("rgb", (2, 17, 15, 3), (16, 3, 3, 3), {"pad": 1}),
             ("stride2", (2, 16, 13, 8), (12, 3, 3, 8), {"stride": 2, "pad": 1}),
             ("one_by_one", (2, 9, 9, 16), (24, 1, 1, 16), {}),
-            ("stem", (1, 32, 32, 3), (8, 7, 7, 3), {"stride": 2, "pad": 3})):
+            ("stem", (1, 32, 32, 3), (8, 7, 7, 3), {"stride": 2, "pad": 3}),
+            ("dilated", (2, 13, 12, 8), (9, 3, 3, 8), {"stride": 2, "pad": 2, "dilation": 3}),
+            ("groups", (2, 9, 8, 12), (18, 3, 3, 4), {"pad": 1, "groups": 3}),
+            ("depthwise", (2, 11, 9, 16), (16, 3, 3, 1), {"stride": 2, "pad": 1, "groups": 16}),
+            ("depthwise_multiplied", (2, 8, 9, 5), (10, 3, 3, 1), {"pad": 1, "groups": 5}),
+            ("relu", (2, 9, 9, 16), (24, 3, 3, 16), {"pad": 1, "relu": True})):
         yield case("conv2d", name, conv2d,
                    {"x": uniform(*x), "w": uniform(*w), "b": uniform(w[0])}, **params)
 
