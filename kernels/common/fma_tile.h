@@ -109,6 +109,12 @@ class FmaTile {
     static constexpr int kDown = kThreads / kAcross;
     static constexpr int kAcrossCount = kPacks / kAcross;
     static constexpr int kDownCount = kLines < kDown ? 1 : kLines / kDown;
+    static constexpr bool kComputedWhole = requires(const Loader& load) {
+      load.chunk(load.outer(0), load.inner(0));
+    };
+    static constexpr bool kComputed = kComputedWhole || requires(const Loader& load) {
+      load.value(load.outer(0), load.inner(0));
+    };
     static_assert(kThreads % kAcross == 0 && kPacks % kAcross == 0);
     static_assert(kLines < kDown || kLines % kDown == 0);
 
@@ -116,6 +122,11 @@ class FmaTile {
     __device__ __forceinline__ void fetch(const Loader& load, std::int64_t l, std::int64_t end) {
       for_each([&](int i, int line, int along) {
         const std::int64_t inner = l + (kInner ? along : line);
+        if constexpr (kComputed) {
+          pack_[i] = {};
+          if (inner < end) pack_[i] = computed(load, kInner ? line : along, inner);
+          return;
+        }
         const Real* const from =
             inner < end ? load.at(load.outer(kInner ? line : along), load.inner(inner)) : nullptr;
         if (from != nullptr) {
@@ -136,6 +147,14 @@ class FmaTile {
     }
 
    private:
+    static __device__ __forceinline__ Pack<Real, kWidth> computed(const Loader& load, int outer,
+                                                                  std::int64_t inner) {
+      if constexpr (kComputedWhole) {
+        return load.chunk(load.outer(outer), load.inner(inner));
+      } else {
+        return {{load.value(load.outer(outer), load.inner(inner))}};
+      }
+    }
     template <typename Body>
     static __device__ __forceinline__ void for_each(Body body) {
       const int thread = static_cast<int>(threadIdx.x);

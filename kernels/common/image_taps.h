@@ -107,11 +107,13 @@ struct Part {
     int r, s, c;
   };
   __device__ __forceinline__ TapPlace tap_place(std::int64_t tap) const {
-    const int l = static_cast<int>(tap);
-    if (rows.taps * columns.taps == 1) return {0, 0, l};
-    const int position = l / c;
-    const int r = position / columns.taps;
-    return {r, position - r * columns.taps, l - position * c};
+    const auto l = static_cast<unsigned>(tap);
+    if (rows.taps * columns.taps == 1) return {0, 0, static_cast<int>(l)};
+    const unsigned position = l / static_cast<unsigned>(c);
+    const unsigned r = position / static_cast<unsigned>(columns.taps);
+    return {static_cast<int>(r),
+            static_cast<int>(position - r * static_cast<unsigned>(columns.taps)),
+            static_cast<int>(l - position * static_cast<unsigned>(c))};
   }
   __device__ __forceinline__ Tap tap(const TapPlace& at) const {
     const int y = at.r * rows.step, x = at.s * columns.step;
@@ -139,18 +141,6 @@ struct Part {
 
 inline std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
-// At once where the address allows it.
-template <typename T>
-__device__ __forceinline__ void store_pair(T left, T right, T* to) {
-  const Pack<T, 2> pair{{left, right}};
-  if (reinterpret_cast<std::uintptr_t>(to) % sizeof(pair) == 0) {
-    store_pack(pair, to);
-  } else {
-    to[0] = left;
-    to[1] = right;
-  }
-}
-
 // Where sums go.
 template <typename T>
 struct Result {
@@ -169,11 +159,20 @@ struct Result {
     T* const to = y + offset;
     *to = finished(sum, channel, to);
   }
-  // Those of two channels side by side.
-  __device__ __forceinline__ void put_pair(std::int64_t offset, int channel, Compute<T> left,
-                                           Compute<T> right) const {
-    T* const to = y + offset;
-    store_pair(finished(left, channel, to), finished(right, channel + 1, to + 1), to);
+  // Those of kWidth channels side by side, at an address for so many.
+  template <int kWidth>
+  __device__ __forceinline__ void put_pack(std::int64_t offset, int channel,
+                                           Pack<Compute<T>, kWidth> sums) const {
+    if (bias != nullptr) {
+      const auto added = load_wide<kWidth>(bias + channel);
+      for (int j = 0; j < kWidth; ++j) sums.at[j] += added.at[j];
+    }
+    if (relu) {
+      for (int j = 0; j < kWidth; ++j) {
+        sums.at[j] = activation::value<Activation::relu>(sums.at[j]);
+      }
+    }
+    store_rounded(sums, y + offset, accumulate);
   }
 };
 

@@ -24,7 +24,7 @@ template <typename Real, int kRows, int kColumns, int kDepth = 16>
 struct ProductTile {
   static constexpr int kThreadsAcross = kColumns / kOuter;
   static constexpr int kThreads = kThreadsAcross * (kRows / kOuter);
-  static_assert(kThreads % kDepth == 0);
+  static_assert(kThreads % kDepth == 0 && kThreads % kRows == 0 && kThreads % kColumns == 0);
 
   struct Shared {
     // + 4: threads along the inner dimension write to different banks, and rows stay 16-byte
@@ -80,8 +80,8 @@ struct ProductTile {
         tile[depth][outer] = inside ? load(outer, inner) : Real(0);
       }
     } else {
-      for (int i = thread; i < kDepth * kSize; i += kThreads) {
-        const int depth = i / kSize, outer = i % kSize;
+      const int outer = thread % kSize;
+      for (int depth = thread / kSize; depth < kDepth; depth += kThreads / kSize) {
         tile[depth][outer] = l + depth < end ? load(outer, load.inner(l + depth)) : Real(0);
       }
     }

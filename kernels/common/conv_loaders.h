@@ -1,5 +1,5 @@
-// The factors of a convolution as implicit products of matrices, in the way MmaTile reads them:
-// images by pixels and taps, windows, gradients.
+// The factors of a convolution as implicit products of matrices, in the way MmaTile and FmaTile
+// read them: images by pixels and taps, windows, gradients.
 #pragma once
 
 #include <cstdint>
@@ -35,14 +35,9 @@ struct PixelRows {
   const Element* data;
   const Source& source;
   const Part& part;
-  std::int64_t first;
+  const Pixel* pixels;  // a table in shared memory
 
-  __device__ __forceinline__ Pixel outer(int i) const {
-    // Beyond the end: the last pixel, whose elements exist; its sums are not written.
-    const bool exists = first + i < part.pixels;
-    if (!exists && !kInside) return no_pixel();
-    return part.pixel(part.place(exists ? first + i : part.pixels - 1));
-  }
+  __device__ __forceinline__ Pixel outer(int i) const { return pixels[i]; }
   __device__ __forceinline__ Tap inner(std::int64_t l) const { return part.tap(part.tap_place(l)); }
   __device__ __forceinline__ const Element* at(const Pixel& pixel, const Tap& tap) const {
     return kInside || part.inside(pixel, tap) ? data + pixel.offset + tap.offset : nullptr;
@@ -70,13 +65,10 @@ struct TapColumns {
   const Element* data;
   const Source& source;
   const Part& part;
-  int first;
+  const Tap* taps;  // a table in shared memory; c negative: no such tap
   Divisor rows, columns;
 
-  __device__ __forceinline__ Tap outer(int i) const {
-    if (first + i >= part.taps) return {0, 0, 0, -1};
-    return part.tap(part.tap_place(first + i));
-  }
+  __device__ __forceinline__ Tap outer(int i) const { return taps[i]; }
   __device__ __forceinline__ Pixel inner(std::int64_t l) const {
     const std::int64_t row = columns.quotient(l), n = rows.quotient(row);
     return part.pixel({static_cast<unsigned>(n), static_cast<unsigned>(row - n * rows.value()),
