@@ -34,20 +34,21 @@ def conv2d(row, dtype, device):
         return None
     x, w = shape.get("x") or shape.get("dx"), shape.get("w") or shape.get("dw")
     y = shape.get("y") or shape.get("dy")
-    found = convolution_of(x, w, y) if x and w and y and x[3] == w[3] else None
+    found = convolution_of(x, w, y) if x and w and y and x[3] % w[3] == 0 else None
     if found is None or 0 in x:
         return None
     stride, pad = found
+    groups = x[3] // w[3]
 
     def make():
         return image(x, dtype, device), image(w, dtype, device), image(y, dtype, device)
 
     def forward(tx, tw, ty):
-        return F.conv2d(tx, tw, None, stride, pad)
+        return F.conv2d(tx, tw, None, stride, pad, 1, groups)
 
     def backward(mask):
         return lambda tx, tw, ty: torch.ops.aten.convolution_backward(
-            ty, tx, tw, None, [stride] * 2, [pad] * 2, [1, 1], False, [0, 0], 1, mask)
+            ty, tx, tw, None, [stride] * 2, [pad] * 2, [1, 1], False, [0, 0], groups, mask)
 
     run = {"forward": forward, "backward_input": backward([True, False, False]),
            "backward_weight": backward([False, True, False])}[entry]

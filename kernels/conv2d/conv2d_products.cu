@@ -13,11 +13,11 @@ using conv2d_kernels::WeightGradient;
 
 // In f64 sums of a larger tile, or a deeper step, would not fit the registers of a GPU.
 template <typename Real>
-using SmallTile = FmaTile<Real, 64, 64, 32, 64, sizeof(Real) == 4 ? 16 : 8>;
+using SmallTile = FmaTile<Real, 64, 64, 32, 64, sizeof(Real) == 4 ? 16 : 4>;
 template <typename Real>
-using NarrowTile = FmaTile<Real, 64, 32, 64, 32, sizeof(Real) == 4 ? 16 : 8>;
+using NarrowTile = FmaTile<Real, 64, 32, 64, 32, sizeof(Real) == 4 ? 16 : 4>;
 template <typename Real>
-using ShortTile = FmaTile<Real, 32, 64, 32, 64, sizeof(Real) == 4 ? 16 : 8>;
+using ShortTile = FmaTile<Real, 32, 64, 32, 64, sizeof(Real) == 4 ? 16 : 4>;
 using LargeTile = FmaTile<float, 128, 128, 64, 32, 8>;
 
 constexpr bool kOnGpu = std::is_same_v<simt::Target, Gpu>;

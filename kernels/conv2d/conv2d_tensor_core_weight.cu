@@ -27,7 +27,7 @@ struct Tiles {
       if (call.g.k <= kNarrow) return with.template operator()<32, 64, 32, 64>();
       return with.template operator()<64, 64, 64, 64>();
     } else {
-      if (call.g.k <= kNarrow) return with.template operator()<32, 64, 16, 32>();
+      if (call.g.k <= kNarrow) return with.template operator()<32, 64, 32, 32>();
       if constexpr (kWhole) {
         if (call.g.k > 64) return with.template operator()<128, 128, 64, 32>();
       }
