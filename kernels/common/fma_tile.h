@@ -25,18 +25,19 @@ namespace {
 // Order of summation: inner indices ascending, one after another; it does not depend on the shape
 // of the tile. Source: Boehm 2022, "How to Optimize a CUDA Matmul Kernel for cuBLAS-like
 // Performance".
-template <typename Real, int kRows, int kColumns, int kWarpRows, int kWarpColumns, int kDepth = 16>
+template <typename Real, int kRows, int kColumns, int kRowsOfWarp, int kWarpColumns,
+          int kDepth = 16>
 class FmaTile {
   static constexpr int kLanesAcross = kWarpColumns / kOuter;
-  static constexpr int kLanes = kWarpRows / kOuter * kLanesAcross;  // few for the smallest tiles
+  static constexpr int kLanes = kRowsOfWarp / kOuter * kLanesAcross;  // few for the smallest tiles
   static constexpr int kWarpsAcross = kColumns / kWarpColumns;
   static constexpr int kPad = 4;  // rows stay 16-byte aligned; stores down a column spread
-  static_assert(kRows % kWarpRows == 0 && kColumns % kWarpColumns == 0 && kLanes <= 32);
+  static_assert(kRows % kRowsOfWarp == 0 && kColumns % kWarpColumns == 0 && kLanes <= 32);
 
  public:
   using Element = Real;
   using Sum = Real;
-  static constexpr int kTileRows = kRows, kTileColumns = kColumns;
+  static constexpr int kTileRows = kRows, kTileColumns = kColumns, kWarpRows = kRowsOfWarp;
   static constexpr int kThreads = kRows / kWarpRows * kWarpsAcross * kLanes;
   // At least so many blocks share a multiprocessor: while one waits at a barrier, another computes.
   static constexpr int kBlocks = kThreads < 256 ? 1 : 2;
@@ -77,11 +78,13 @@ class FmaTile {
     }
   }
 
-  // Writes the sums to a tile in shared memory, element (i, j) to to[i * kPitch + j].
+  // Writes the sums of rows [top, top + rows), all or a multiple of kWarpRows of them, to shared
+  // memory, element (i, j) to to[(i - top) * kPitch + j].
   template <int kPitch>
-  __device__ __forceinline__ void store(Real* to) const {
+  __device__ __forceinline__ void store(Real* to, int top, int rows) const {
+    if (row_ < top || row_ >= top + rows) return;
     sum_.for_each_row([&](int i, const Real* sums) {
-      Real* const row = to + (row_ + i) * kPitch + column_;
+      Real* const row = to + (row_ - top + i) * kPitch + column_;
       simt::unrolled<2>([&](int half) {
         Pack<Real, 4> four;
         simt::unrolled<4>([&](int j) { four.at[j] = sums[4 * half + j]; });

@@ -47,7 +47,7 @@ namespace {
 // Order of summation: inner indices ascending, kMmaDepth at a time; it does not depend on the shape
 // of the tile. Source: NVIDIA PTX ISA; multistage pipelines as in CUTLASS's documentation,
 // "efficient GEMM in CUDA".
-template <simt::MmaFormat kFormat, int kRows, int kColumns, int kWarpRows, int kWarpColumns,
+template <simt::MmaFormat kFormat, int kRows, int kColumns, int kRowsOfWarp, int kWarpColumns,
           int kStages = 4>
 class MmaTile {
   static constexpr bool kBf16 = kFormat == simt::MmaFormat::bf16;
@@ -55,13 +55,15 @@ class MmaTile {
  public:
   using Element = std::conditional_t<kBf16, bfloat16, float>;
   using Sum = float;
-  static constexpr int kTileRows = kRows, kTileColumns = kColumns;
+  static constexpr int kTileRows = kRows, kTileColumns = kColumns, kWarpRows = kRowsOfWarp;
   static constexpr int kDepth = 64 / static_cast<int>(sizeof(Element));  // of a stage
   static constexpr int kWarpsAcross = kColumns / kWarpColumns;
   static constexpr int kThreads = kRows / kWarpRows * kWarpsAcross * 32;
   // At least so many blocks share a multiprocessor: while one waits at a barrier, another computes.
-  // Fragments that are read element by element and rounded want the registers of two.
-  static constexpr int kBlocks = kBf16 || kThreads < 256 ? 2 : 1;
+  // More sums than 64 in a thread, or fragments that are read element by element and rounded, want
+  // the registers of two.
+  static constexpr bool kLarge = kWarpRows * kWarpColumns > 64 * 32 || !kBf16;
+  static constexpr int kBlocks = kThreads < 256 || !kLarge ? 2 : 1;
 
   struct Shared {
     alignas(16) Element a[kStages][kRows * kDepth];
@@ -121,11 +123,13 @@ class MmaTile {
     });
   }
 
-  // Writes the sums to a tile in shared memory, element (i, j) to to[i * kPitch + j].
+  // Writes the sums of rows [top, top + rows), all or a multiple of kWarpRows of them, to shared
+  // memory, element (i, j) to to[(i - top) * kPitch + j].
   template <int kPitch>
-  __device__ __forceinline__ void store(float* to) const {
+  __device__ __forceinline__ void store(float* to, int top, int rows) const {
+    if (row_ < top || row_ >= top + rows) return;
     for_each_pair([&](int row, int column, float left, float right) {
-      store_pack(Pack<float, 2>{left, right}, to + row * kPitch + column);
+      store_pack(Pack<float, 2>{left, right}, to + (row - top) * kPitch + column);
     });
   }
 

@@ -80,36 +80,43 @@ __device__ BlockPlace block_place(const Product<In, Out>& product) {
           .across = within / height};
 }
 
+// Sums leave through shared memory, as many rows at a time as fit without asking for more of it
+// than a block has without asking.
 template <typename Tile>
 union ProductMemory {
+  using Sum = typename Tile::Sum;
   static constexpr int kPitch = Tile::kTileColumns + 8;  // + 8: fragments spread over the banks
+  static constexpr bool kAllAtOnce = Tile::kTileRows * kPitch * sizeof(Sum) <= 48 * 1024;
+  static constexpr int kRows = kAllAtOnce ? Tile::kTileRows : Tile::kWarpRows;
   typename Tile::Shared stages;
-  alignas(16) typename Tile::Sum sums[Tile::kTileRows * kPitch];
+  alignas(16) Sum sums[kRows * kPitch];
 };
 
-// Hands a tile of sums to the epilogue, neighbours in a row to neighbouring threads.
+// Hands rows of a tile of sums, from `top` on, to the epilogue, neighbours in a row to neighbouring
+// threads.
 template <typename Tile, int kWidth, typename In, typename Out>
-__device__ __forceinline__ void write_tile(const typename Tile::Sum* tile,
+__device__ __forceinline__ void write_rows(const typename Tile::Sum* sums_of_rows, int top,
                                            const Product<In, Out>& product,
                                            const BlockPlace& place) {
   constexpr int kAcross = Tile::kTileColumns / kWidth;
   constexpr int kPitch = ProductMemory<Tile>::kPitch;
   const std::int64_t m = product.sizes.m, n = product.sizes.n;
-  const std::int64_t first_row = static_cast<std::int64_t>(place.down) * Tile::kTileRows;
+  const std::int64_t first_row = static_cast<std::int64_t>(place.down) * Tile::kTileRows + top;
   const std::int64_t first_column = static_cast<std::int64_t>(place.across) * Tile::kTileColumns;
-  simt::rolled(
-      static_cast<int>(threadIdx.x), Tile::kTileRows * kAcross, Tile::kThreads, [&](int i) {
-        const std::int64_t row = first_row + i / kAcross;
-        const std::int64_t column = first_column + i % kAcross * kWidth;
-        if (row >= m || column >= n) return;
-        const auto sums = load_pack<kWidth>(tile + i / kAcross * kPitch + i % kAcross * kWidth);
-        const std::int64_t at = (place.matrix * m + row) * n + column;
-        if (product.splits > 1) {
-          store_pack(sums, product.sums + place.split * product.sizes.batch * m * n + at);
-        } else {
-          product.epilogue(sums, at, column);
-        }
-      });
+  simt::rolled(static_cast<int>(threadIdx.x), ProductMemory<Tile>::kRows * kAcross, Tile::kThreads,
+               [&](int i) {
+                 const std::int64_t row = first_row + i / kAcross;
+                 const std::int64_t column = first_column + i % kAcross * kWidth;
+                 if (row >= m || column >= n) return;
+                 const auto sums =
+                     load_pack<kWidth>(sums_of_rows + i / kAcross * kPitch + i % kAcross * kWidth);
+                 const std::int64_t at = (place.matrix * m + row) * n + column;
+                 if (product.splits > 1) {
+                   store_pack(sums, product.sums + place.split * product.sizes.batch * m * n + at);
+                 } else {
+                   product.epilogue(sums, at, column);
+                 }
+               });
 }
 
 // One tile of c, summed over one split of the inner dimension.
@@ -129,14 +136,17 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
                                               kAlongB == Along::inner ? k : n, column, n};
   Tile tile(m - row, n - column);
   tile.accumulate(shared.stages, a, b, begin, end);
-  __syncthreads();  // the sums come to lie where the factors were
-  tile.template store<ProductMemory<Tile>::kPitch>(shared.sums);
-  __syncthreads();
-  constexpr int kWidth = 16 / static_cast<int>(sizeof(Out));
-  if (product.whole_rows) {
-    write_tile<Tile, kWidth>(shared.sums, product, place);
-  } else {
-    write_tile<Tile, 1>(shared.sums, product, place);
+  constexpr int kRows = ProductMemory<Tile>::kRows;
+  for (int top = 0; top < Tile::kTileRows; top += kRows) {
+    __syncthreads();  // the sums come to lie where the factors, or other sums, were
+    tile.template store<ProductMemory<Tile>::kPitch>(shared.sums, top, kRows);
+    __syncthreads();
+    constexpr int kWidth = 16 / static_cast<int>(sizeof(Out));
+    if (product.whole_rows) {
+      write_rows<Tile, kWidth>(shared.sums, top, product, place);
+    } else {
+      write_rows<Tile, 1>(shared.sums, top, product, place);
+    }
   }
 }
 

@@ -17,37 +17,40 @@ template <typename Real>
 using SmallTile = FmaTile<Real, 64, 64, 32, 64, sizeof(Real) == 4 ? 16 : 8>;
 using LargeTile = FmaTile<float, 128, 128, 64, 32, 8>;
 // For the host, where every thread of a block costs time, even one without elements to compute.
-template <typename Real>
-using NarrowTile = FmaTile<Real, 64, 16, 64, 16>;
-template <typename Real>
-using ShortTile = FmaTile<Real, 16, 64, 16, 64>;
+using NarrowTile = FmaTile<float, 64, 16, 64, 16>;
+using ShortTile = FmaTile<float, 16, 64, 16, 64>;
 
 template <typename Real, bool kChunked>
 auto kinds() {
   using Kind = ProductKind<Real, Real>;
+  const auto list = [](auto... kinds) { return std::array{kinds...}; };
   const Kind small{"64x64", launch_product<SmallTile<Real>, kChunked, Real, Real>};
-  const auto with = [](auto... kinds) { return std::array{kinds...}; };
-  const auto with_large = [&](auto... kinds) {
-    if constexpr (kChunked && sizeof(Real) == 4) {
-      return with(kinds..., Kind{"128x128", launch_product<LargeTile, true, float, float>});
-    } else {
-      return with(kinds...);
-    }
-  };
-  if constexpr (kOnHost) {
-    return with_large(small, Kind{"64x16", launch_product<NarrowTile<Real>, kChunked, Real, Real>},
-                      Kind{"16x64", launch_product<ShortTile<Real>, kChunked, Real, Real>});
+  if constexpr (sizeof(Real) > 4) {
+    return list(small);
   } else {
-    return with_large(small);
+    const auto with_large = [&](auto... kinds) {
+      if constexpr (kChunked) {
+        return list(kinds..., Kind{"128x128", launch_product<LargeTile, true, float, float>});
+      } else {
+        return list(kinds...);
+      }
+    };
+    if constexpr (kOnHost) {
+      return with_large(small, Kind{"64x16", launch_product<NarrowTile, kChunked, float, float>},
+                        Kind{"16x64", launch_product<ShortTile, kChunked, float, float>});
+    } else {
+      return with_large(small);
+    }
   }
 }
 
 // The large tile reads half as much memory per multiply-add, once there are blocks enough.
 std::size_t heuristic(const ProductSizes& sizes, std::size_t count) {
+  if (count == 1) return 0;
   if (kOnHost) return sizes.n <= 16 ? 1 : sizes.m <= 16 ? 2 : 0;
   constexpr std::int64_t kEnoughBlocks = 128;
   const std::int64_t large = sizes.batch * divide_up(sizes.m, 128) * divide_up(sizes.n, 128);
-  return count > 1 && large >= kEnoughBlocks ? 1 : 0;
+  return large >= kEnoughBlocks ? 1 : 0;
 }
 
 template <typename Real>

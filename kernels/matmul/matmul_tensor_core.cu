@@ -12,16 +12,23 @@ template <MmaFormat kFormat>
 using SmallTile = MmaTile<kFormat, 64, 64, 32, 32>;
 template <MmaFormat kFormat>
 using LargeTile = MmaTile<kFormat, 128, 128, 64, 32>;
+// Reads least of shared memory per product; in tf32 its fragments would not fit the registers.
+using WideTile = MmaTile<MmaFormat::bf16, 128, 256, 64, 64>;
 
 template <MmaFormat kFormat, bool kChunked>
 auto kinds() {
   using T = typename SmallTile<kFormat>::Element;
   using Kind = ProductKind<T, T>;
   const Kind small{"64x64", launch_product<SmallTile<kFormat>, kChunked, T, T>};
-  if constexpr (kChunked) {
-    return std::array{small, Kind{"128x128", launch_product<LargeTile<kFormat>, true, T, T>}};
-  } else {
+  if constexpr (!kChunked) {
     return std::array{small};
+  } else {
+    const Kind large{"128x128", launch_product<LargeTile<kFormat>, true, T, T>};
+    if constexpr (kFormat == MmaFormat::bf16) {
+      return std::array{small, large, Kind{"128x256", launch_product<WideTile, true, T, T>}};
+    } else {
+      return std::array{small, large};
+    }
   }
 }
 

@@ -104,6 +104,7 @@ std::vector<Case> MuonOp::cases() {
            Setting{"one_iteration", {{5, 11}}, {.iterations = 1, .eps = 0.25}},
            Setting{"filters", {{16, 3, 3, 8}, {16, 3, 3, 8}, {32, 3, 3, 16}, {10, 32}}, three},
            Setting{"more_than_a_launch_takes", std::vector<Shape>(70, Shape{3, 5}), three},
+           Setting{"whole_chunks", {{24, 40}, {16, 3, 3, 12}, {132, 68}}, three},
            Setting{"no_matrix", {}},
            Setting{"bf16_copy", {{7, 29}}, {}, true},
            Setting{

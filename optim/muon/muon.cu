@@ -2,6 +2,9 @@
 #include <algorithm>
 
 #include "kernels/common/block_sum.h"
+#include "kernels/common/matrix_loader.h"
+#include "kernels/common/mma_tile.h"
+#include "kernels/common/precision.h"
 #include "kernels/common/product_tile.h"
 #include "optim/muon/muon.h"
 
@@ -32,7 +35,10 @@ struct Item {
   __device__ std::int64_t a() const { return scratch + 2 * elements(); }
   __device__ std::int64_t polynomial() const { return a() + s() * s(); }
   __device__ std::int64_t norms() const { return polynomial() + s() * s(); }
-  std::int64_t scratch_elements() const { return 2 * elements() + 2 * s() * s() + chunks(); }
+  // A multiple of 16 bytes, as all that lies before the norms is where the sides are.
+  std::int64_t scratch_elements() const {
+    return divide_up(2 * elements() + 2 * s() * s() + chunks(), 4) * 4;
+  }
 };
 
 template <typename Real>
@@ -184,11 +190,34 @@ struct UpdateParameter {
   }
 };
 
+using TensorCoreTile = MmaTile<simt::MmaFormat::tf32, kTile, kTile, 32, 32>;
+// Multiplied exactly, or rounded to tf32 on tensor cores, where sides are multiples of 16 bytes.
+template <typename Real, bool kTensorCores>
+using TileOf = std::conditional_t<kTensorCores, TensorCoreTile, ProductTile<Real, kTile, kTile>>;
+
+template <typename Real, bool kTensorCores>
+__device__ auto rows_of(const Real* x, std::int64_t inner_size, std::int64_t first,
+                        std::int64_t size) {
+  if constexpr (kTensorCores) {
+    return MatrixLoader<Real, Along::inner, true>{x, inner_size, first, size};
+  } else {
+    return Rows<Real>{x, inner_size, first, size};
+  }
+}
+template <typename Real, bool kTensorCores>
+__device__ auto columns_of(const Real* x, std::int64_t first, std::int64_t size) {
+  if constexpr (kTensorCores) {
+    return MatrixLoader<Real, Along::outer, true>{x, size, first, size};
+  } else {
+    return Columns<Real>{x, first, size};
+  }
+}
+
 // One tile of a product; X is the `which`-th.
-template <typename Real, Product kProduct>
-__global__ void __launch_bounds__(ProductTile<Real, kTile, kTile>::kThreads)
+template <typename Real, Product kProduct, bool kTensorCores>
+__global__ void __launch_bounds__(TileOf<Real, kTensorCores>::kThreads)
     product_kernel(const __grid_constant__ Job<Real> job, int which) {
-  using Tile = ProductTile<Real, kTile, kTile>;
+  using Tile = TileOf<Real, kTensorCores>;
   __shared__ typename Tile::Shared shared;
   constexpr bool kSquare = kProduct == Product::gram || kProduct == Product::polynomial;
   const Place place = place_of_block(job, TilesOf{kSquare});
@@ -200,27 +229,38 @@ __global__ void __launch_bounds__(ProductTile<Real, kTile, kTile>::kThreads)
   const Real* const x = job.scratch + item.x(which);
   const Real* const a = job.scratch + item.a();
   const Real* const polynomial = job.scratch + item.polynomial();
+  const auto rows = [](const Real* of, std::int64_t inner_size, std::int64_t first,
+                       std::int64_t size) {
+    return rows_of<Real, kTensorCores>(of, inner_size, first, size);
+  };
 
   Tile tile;
   if constexpr (kProduct == Product::gram) {
-    tile.accumulate(shared, Rows<Real>{x, l, row, s}, Rows<Real>{x, l, column, s}, 0, l);
+    tile.accumulate(shared, rows(x, l, row, s), rows(x, l, column, s), 0, l);
   } else if constexpr (kProduct == Product::polynomial) {
     // A is its own transpose.
-    tile.accumulate(shared, Rows<Real>{a, s, row, s}, Rows<Real>{a, s, column, s}, 0, s);
+    tile.accumulate(shared, rows(a, s, row, s), rows(a, s, column, s), 0, s);
   } else {
-    tile.accumulate(shared, Rows<Real>{polynomial, s, row, s}, Columns<Real>{x, column, l}, 0, s);
+    tile.accumulate(shared, rows(polynomial, s, row, s),
+                    columns_of<Real, kTensorCores>(x, column, l), 0, s);
   }
 
   constexpr auto kA = static_cast<Real>(MuonOp::kA), kB = static_cast<Real>(MuonOp::kB),
                  kC = static_cast<Real>(MuonOp::kC);
   const auto write = [&](auto store) {
-    tile.for_each_row([&](int i, int j, const Real* sums) {
-      if (row + i >= s) return;
-      const std::int64_t first = column + j;
-      for (int offset = 0; offset < kOuter && first + offset < columns; ++offset) {
-        store(row + i, first + offset, sums[offset]);
-      }
-    });
+    const auto write_one = [&](int i, int j, Real sum) {
+      if (row + i < s && column + j < columns) store(row + i, column + j, sum);
+    };
+    if constexpr (kTensorCores) {
+      tile.for_each_pair([&](int i, int j, Real left, Real right) {
+        write_one(i, j, left);
+        write_one(i, j + 1, right);
+      });
+    } else {
+      tile.for_each_row([&](int i, int j, const Real* sums) {
+        for (int offset = 0; offset < kOuter; ++offset) write_one(i, j + offset, sums[offset]);
+      });
+    }
   };
   if constexpr (kProduct == Product::gram) {
     Real* const to = job.scratch + item.a();
@@ -270,14 +310,30 @@ unsigned blocks_of_all(const Job<Real>& job, BlocksOf blocks_of) {
   return static_cast<unsigned>(blocks);
 }
 
+// Do tensor cores multiply this job's matrices? Copies of 16 bytes want their sides to be multiples
+// of that.
+template <typename Real>
+bool on_tensor_cores(const Job<Real>& job) {
+  if (float32_precision() != Precision::tf32) return false;
+  return std::all_of(job.items, job.items + job.count,
+                     [](const Item& item) { return item.rows % 4 == 0 && item.columns % 4 == 0; });
+}
+
 template <typename Real, Product kProduct>
 void multiply(const char* name, const Job<Real>& job, int which, const Stream& stream) {
   constexpr bool kSquare = kProduct == Product::gram || kProduct == Product::polynomial;
-  simt::launch(name, product_kernel<Real, kProduct>,
-               {.grid = {blocks_of_all(job, TilesOf{kSquare})},
-                .block = {ProductTile<Real, kTile, kTile>::kThreads},
-                .stream = stream},
-               job, which);
+  const unsigned blocks = blocks_of_all(job, TilesOf{kSquare});
+  if constexpr (std::is_same_v<Real, float>) {
+    if (on_tensor_cores(job)) {
+      simt::launch(name, product_kernel<Real, kProduct, true>,
+                   {.grid = {blocks}, .block = {TileOf<Real, true>::kThreads}, .stream = stream},
+                   job, which);
+      return;
+    }
+  }
+  simt::launch(name, product_kernel<Real, kProduct, false>,
+               {.grid = {blocks}, .block = {TileOf<Real, false>::kThreads}, .stream = stream}, job,
+               which);
 }
 
 template <typename Real>

@@ -52,6 +52,8 @@ struct MuonParams {
 //   bf16_copy        the matrices' new elements rounded to bf16, written in the same pass;
 //   undefined:
 //                    not wanted
+//   formats          f32 products are exact, or multiplied as tf32 on tensor cores where
+//                    float32_precision() says so and the sides of all matrices are multiples of 4
 //   NaN              or Inf in a gradient makes its matrix NaN
 //   throws           Error when shapes, dtypes or devices differ, a matrix is empty, not within the
 //                    arena or overlaps another, iterations is below 1, momentum is outside [0, 1),
@@ -66,6 +68,7 @@ void muon_step(const Tensor& parameters, const Tensor& gradients, const Tensor& 
 // What a backend provides.
 struct MuonOp {
   static constexpr std::string_view kName = "muon";
+  static constexpr bool kTensorCores = true;
   // The polynomial of an iteration: its slope at 0 is steep, and it stays near 1 from 0.7 on.
   static constexpr double kA = 3.4445, kB = -4.7750, kC = 2.0315;
   DTypes dtypes;

@@ -56,10 +56,6 @@ TEST(MatmulTiles, GiveTheSameBitsInF32) {
   expect_same_bits(DType::f32, {"64x64", "64x16", "16x64", "128x128"});
 }
 
-TEST(MatmulTiles, GiveTheSameBitsInF64) {
-  expect_same_bits(DType::f64, {"64x64", "64x16", "16x64"});
-}
-
 TEST(MatmulTiles, GiveTheSameBitsInTf32) {
   const ScopedPrecision precision(Precision::tf32);
   expect_same_bits(DType::f32, {"64x64", "128x128"});
