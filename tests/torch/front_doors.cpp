@@ -1,6 +1,8 @@
 // The front doors by name, for the vectors made with PyTorch.
 #include "tests/torch/front_doors.h"
 
+#include <stdexcept>
+
 #include "kernels/batch_norm/batch_norm.h"
 #include "kernels/conv2d/conv2d.h"
 #include "kernels/group_norm/group_norm.h"
@@ -53,6 +55,14 @@ Tensor call_cross_entropy(const Json& params, const Inputs& in) {
 
 Tensor call_huber(const Json& params, const Inputs& in) {
   return huber_loss(in["x"], in["target"], params.at("delta"), reduction_of(params));
+}
+
+Activation activation_of(const Json& params) {
+  const std::string wanted = params.value("activation", "none");
+  for (int i = 0; i <= static_cast<int>(Activation::tanh); ++i) {
+    if (name(static_cast<Activation>(i)) == wanted) return static_cast<Activation>(i);
+  }
+  throw std::runtime_error("no activation " + wanted);
 }
 
 // The values after each step along given gradients: (steps, elements).
@@ -118,7 +128,9 @@ const std::map<std::string, FrontDoor>& front_doors() {
         [](const Json& params, const Inputs& in) {
           return matmul(in["a"], in["b"],
                         {.transpose_a = params.value("transpose_a", false),
-                         .transpose_b = params.value("transpose_b", false)});
+                         .transpose_b = params.value("transpose_b", false),
+                         .activation = activation_of(params)},
+                        in["bias"]);
         }}},
       {"max_pool2d",
        {"pool2d", [](const Json& params,

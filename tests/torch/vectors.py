@@ -68,8 +68,14 @@ def case(op, name, function, inputs, changed=(), **params):
 # --- products ---
 
 
-def matmul(a, b, transpose_a=False, transpose_b=False):
-    return (a.mT if transpose_a else a) @ (b.mT if transpose_b else b)
+ACTIVATIONS = {"none": lambda x: x, "relu": F.relu, "gelu": F.gelu,
+               "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"), "silu": F.silu,
+               "sigmoid": torch.sigmoid, "tanh": torch.tanh}
+
+
+def matmul(a, b, bias=0, transpose_a=False, transpose_b=False, activation="none"):
+    product = (a.mT if transpose_a else a) @ (b.mT if transpose_b else b)
+    return ACTIVATIONS[activation](product + bias)
 
 
 def linear(x, w, b):
@@ -82,8 +88,15 @@ def matmul_cases():
             ("nt", (64, 33), (17, 33), {"transpose_b": True}),
             ("tn", (71, 40), (71, 9), {"transpose_a": True}),
             ("tt", (12, 30), (25, 12), {"transpose_a": True, "transpose_b": True}),
-            ("long", (5, 700), (700, 3), {})):
+            ("long", (5, 700), (700, 3), {}),
+            ("batch", (3, 9, 14), (3, 14, 21), {}),
+            ("batch_tn", (2, 3, 14, 9), (2, 3, 14, 8), {"transpose_a": True}),
+            ("one_for_a_batch", (4, 9, 14), (6, 14), {"transpose_b": True})):
         yield case("matmul", name, matmul, {"a": uniform(*a), "b": uniform(*b)}, **params)
+    for activation in ACTIVATIONS:
+        yield case("matmul", activation, matmul,
+                   {"a": uniform(21, 34), "b": uniform(13, 34), "bias": uniform(13)},
+                   transpose_b=True, activation=activation)
     for name, n, inner, out in (("lenet", 32, 400, 120), ("prime", 7, 13, 5)):
         yield case("linear", name, linear, {"x": uniform(n, inner), "w": uniform(out, inner),
                                             "b": uniform(out)})
