@@ -140,6 +140,11 @@ std::vector<Setting> checked_settings() {
       {"whole_chunks_transposed_a", {1, 80, 72, 40}, kTransposeA},
       {"whole_chunks_transposed_b", {1, 136, 64, 24}, kTransposeB},
       {"whole_chunks_transposed_both", {1, 64, 72, 56}, kTransposeBoth},
+      // Lines of one factor are not multiples of 16 bytes, those of the other are.
+      {"ragged_lines_of_a", {1, 24, 40, 13}},
+      {"ragged_lines_of_a_transposed", {1, 13, 40, 24}, kTransposeA},
+      {"ragged_lines_of_b", {1, 24, 13, 40}},
+      {"ragged_lines_of_b_transposed", {1, 24, 40, 13}, kTransposeBoth},
       {"empty", {1, 0, 4, 5}},
       {"empty_inner", {1, 3, 4, 0}},
       {"empty_inner_with_bias", {1, 3, 4, 0}, {}, true},
