@@ -52,6 +52,16 @@ TEST(Gradcheck, ReportsTheWorstErrorAndWhereItIs) {
             std::string::npos);
 }
 
+TEST(Gradcheck, AnErrorThatIsNotBelowTheToleranceExits1) {
+  const Folder folder;
+  const Arguments arguments{"gradcheck", "--op", "pool2d", "--op", "sgd", "--tolerance", "1e-14"};
+  const Outcome outcome = run(folder, arguments);
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_NE(outcome.out.find("FAIL"), std::string::npos) << outcome.out;
+  EXPECT_NE(outcome.err.find("the gradient of x is off by"), std::string::npos) << outcome.err;
+  EXPECT_NE(outcome.err.find("1 of 2 ops have an error"), std::string::npos) << outcome.err;
+}
+
 TEST(Bench, ReportsHandAndVendorWithFloors) {
   const Folder folder;
   const Outcome outcome = run(folder, {"bench", "--op", "pool2d", "--case", "max_lenet", "--device",
