@@ -81,7 +81,7 @@ class FmaTile {
   // Writes the sums of rows [top, top + rows), all or a multiple of kWarpRows of them, to shared
   // memory, element (i, j) to to[(i - top) * kPitch + j].
   template <int kPitch>
-  __device__ __forceinline__ void store(Real* to, int top, int rows) const {
+  __device__ __forceinline__ void store(Real* to, int top = 0, int rows = kRows) const {
     if (row_ < top || row_ >= top + rows) return;
     sum_.for_each_row([&](int i, const Real* sums) {
       Real* const row = to + (row_ - top + i) * kPitch + column_;

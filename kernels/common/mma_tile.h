@@ -126,7 +126,7 @@ class MmaTile {
   // Writes the sums of rows [top, top + rows), all or a multiple of kWarpRows of them, to shared
   // memory, element (i, j) to to[(i - top) * kPitch + j].
   template <int kPitch>
-  __device__ __forceinline__ void store(float* to, int top, int rows) const {
+  __device__ __forceinline__ void store(float* to, int top = 0, int rows = kRows) const {
     if (row_ < top || row_ >= top + rows) return;
     for_each_pair([&](int row, int column, float left, float right) {
       store_pack(Pack<float, 2>{left, right}, to + (row - top) * kPitch + column);
