@@ -98,7 +98,7 @@ struct RowTeam {
   template <typename Use>
   __device__ static __forceinline__ void for_parts(std::int64_t n, bool whole, const Use& use) {
     if constexpr (kFolded) {
-      constexpr int kVector = 16;
+      constexpr int kVector = 32;  // g++ unrolls 16 turns or fewer, and then does not vectorise
       std::int64_t k = 0;
       if constexpr (kSlots % kVector == 0) {
         for (; k + kVector <= n; k += kVector) {

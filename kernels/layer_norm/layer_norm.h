@@ -12,7 +12,8 @@ namespace cucina {
 
 // y = gamma (x - mean) / sqrt(var + eps) + beta, with the mean and var = E[(x - mean)^2] of the
 // last dimensions, `normalized` of them, for each index of the others. A NaN or Inf makes its row
-// NaN.
+// NaN. A mean far larger than the deviation costs no digits with `hand`; oneDNN sums x itself, in
+// f32, and loses some.
 //   x            (..., normalized) f32, f64 or bf16; may have no rows
 //   normalized   x's last dimensions; at least one, none of them 0
 //   gamma, beta  of that shape and x's dtype, but f32 beside bf16; or undefined: 1 and 0
