@@ -66,6 +66,7 @@ std::vector<Case> GradNormOp::cases() {
        {Setting{"one", 1}, Setting{"prime", 257}, Setting{"not_clipped", 1031, 1e3},
         Setting{"two_blocks", 16'411}, Setting{"empty", 0},
         Setting{"lenet", 61'706, 1, Timed::everywhere}, Setting{"many_blocks", 150'001},
+        Setting{"more_blocks_than_threads", 1'100'003},
         Setting{"resnet18", 11'173'962, 1, Timed::gpu}}) {
     const Operand gradients{"gradients", {n}};
     const Operand norm{.name = "norm", .shape = {1}, .wide = true};
