@@ -27,6 +27,14 @@ constexpr std::array kStrengths{Strength{"flip", &Augmentation::flip, 0.5f},
                                 Strength{"contrast", &Augmentation::contrast, 0.2f},
                                 Strength{"saturation", &Augmentation::saturation, 0.2f}};
 
+struct Alpha {
+  const char* name;
+  float Mixing::*value;
+  float usual;  // the papers' for CIFAR-10 and ImageNet
+};
+constexpr std::array kAlphas{Alpha{"mixup", &Mixing::mixup, 0.2f},
+                             Alpha{"cutmix", &Mixing::cutmix, 1}};
+
 // The whole of `text` as the value of `name`.
 template <typename Number>
 Number value_of(const std::string& name, const std::string& text, const char* example) {
@@ -42,6 +50,7 @@ Number value_of(const std::string& name, const std::string& text, const char* ex
 void read_item(const std::string& item, std::set<std::string>* seen, AugmentOption* option) {
   std::vector<std::string> names{"crop", "cutout", "border"};
   for (const Strength& strength : kStrengths) names.emplace_back(strength.name);
+  for (const Alpha& alpha : kAlphas) names.emplace_back(alpha.name);
   const std::size_t equals = item.find('=');
   const bool has_value = equals != std::string::npos;
   const std::string name = item.substr(0, equals), value = has_value ? item.substr(equals + 1) : "";
@@ -60,9 +69,14 @@ void read_item(const std::string& item, std::set<std::string>* seen, AugmentOpti
     option->usual_cutout = !has_value;
     if (has_value) how.cutout = value_of<int>(name, value, "8");
   } else {
-    const Strength& strength = *std::find_if(kStrengths.begin(), kStrengths.end(),
-                                             [&](const Strength& s) { return s.name == name; });
-    how.*strength.value = has_value ? value_of<float>(name, value, "0.5") : strength.usual;
+    for (const Strength& strength : kStrengths) {
+      if (name == strength.name)
+        how.*strength.value = has_value ? value_of<float>(name, value, "0.5") : strength.usual;
+    }
+    for (const Alpha& alpha : kAlphas) {
+      if (name == alpha.name)
+        option->mixing.*alpha.value = has_value ? value_of<float>(name, value, "0.2") : alpha.usual;
+    }
   }
 }
 
@@ -92,6 +106,7 @@ Augmentation AugmentOption::for_images(std::int64_t h, std::int64_t w, std::int6
   if (usual_crop) result.crop = side / 8;
   if (usual_cutout) result.cutout = side / 4;
   check(result, h, w, c);
+  check(mixing);
   return result;
 }
 
@@ -99,12 +114,13 @@ void add_augment(CLI::App& app, AugmentOption* option) {
   app.add_option_function<std::string>(
          "--augment", [option](const std::string& text) { read_list(text, option); },
          "How training images are changed at random: a list of crop, flip, rotate, scale, "
-         "brightness, contrast, saturation, cutout, each as NAME or NAME=STRENGTH, and "
+         "brightness, contrast, saturation, cutout, mixup, cutmix, each as NAME or NAME=STRENGTH, "
+         "and "
          "border=reflect or border=zero")
       ->type_name("LIST");
 }
 
-report::Section section(const Augmentation& how) {
+report::Section section(const Augmentation& how, const Mixing& mixing) {
   report::Section result{"augment", {}};
   const auto add = [&](const char* name, const report::Setting& value) {
     result.settings.emplace_back(name, value);
@@ -116,6 +132,9 @@ report::Section section(const Augmentation& how) {
   if (how.cutout > 0) add("cutout", std::int64_t{how.cutout});
   if (how.crop > 0 || how.rotate > 0 || how.scale > 0)
     add("border", std::string(how.border == Border::zero ? "zero" : "reflect"));
+  for (const Alpha& alpha : kAlphas) {
+    if (mixing.*alpha.value > 0) add(alpha.name, shortest(mixing.*alpha.value));
+  }
   return result;
 }
 

@@ -113,7 +113,8 @@ std::vector<report::Section> settings(const Options& options, const data::Datase
         {"ema", train.ema}}},
       {"schedule", settings(schedule.options())},
   };
-  if (is_random(train.augmentation)) sections.push_back(section(train.augmentation));
+  const report::Section augment = section(train.augmentation, train.mixing);
+  if (!augment.settings.empty()) sections.push_back(augment);
   return sections;
 }
 
@@ -213,6 +214,7 @@ int run(Options options) {
 
   const data::Dataset data = data::load(options.data);
   options.train.augmentation = options.augment.for_images(data.train.h, data.train.w, data.train.c);
+  options.train.mixing = options.augment.mixing;
   nn::Model model = nn::make_model({.name = options.model,
                                     .h = data.train.h,
                                     .w = data.train.w,

@@ -207,9 +207,18 @@ Trainer::Trainer(nn::Model& model, const data::Dataset& data, const TrainOptions
   nn::use_random(*model.net, RandomStream(options.seed, "dropout"), optimizer_->steps());
 }
 
+MixedBatch Trainer::mixed(const data::Batch& batch) const {
+  if (options_.mixing == Mixing{}) return {batch.images, batch.labels};
+  return mix(batch.images, batch.labels, model_.spec.classes,
+             {.how = options_.mixing,
+              .random = RandomStream(options_.seed, "mix"),
+              .step = optimizer_->steps()});
+}
+
 StepOutcome Trainer::step(const data::Batch& batch) {
   arena_.clear_gradients();
-  const SoftmaxCrossEntropy outcome = softmax_cross_entropy(model_(batch.images), batch.labels);
+  const auto [images, targets] = mixed(batch);
+  const SoftmaxCrossEntropy outcome = softmax_cross_entropy(model_(images), targets);
   backward(outcome.loss);
   arena_.complete_gradients();
   if (options_.clip_norm > 0) clip_gradient_norm(arena_.gradients(), options_.clip_norm);

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/mix/mix.h"
 #include "nn/models.h"
 #include "nn/parameter_arena.h"
 #include "optim/optimizer.h"
@@ -39,6 +40,7 @@ struct TrainOptions {
   optim::ScheduleOptions schedule = {};
   std::int64_t checkpoint_every = 0;  // steps, besides the end of every epoch; 0: only there
   Augmentation augmentation = {};     // of training images; off
+  Mixing mixing = {};                 // of the images of a step and their targets; off
   std::uint64_t seed = 1;
   Device device = Device::cpu;
 };

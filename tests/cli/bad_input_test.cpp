@@ -74,6 +74,7 @@ std::vector<BadInput> bad_inputs() {
       {"augment_border", train({"--augment", "border"}), 2, {"border=reflect"}},
       {"augment_too_far", train({"--augment", "crop=8"}), 2, {"crop is 8", "8x8"}},
       {"augment_nan", train({"--augment", "flip=nan"}), 2, {"flip is nan"}},
+      {"augment_alpha", train({"--augment", "mixup=-1"}), 2, {"mixup is -1"}},
       {"augment_gray", train({"--augment", "saturation"}), 2, {"saturation", "have 1"}},
       {"progress_unknown", train({"--progress", "fancy"}), 2, {"--progress fancy"}},
       {"color_unknown", train({"--color", "red"}), 2, {"--color red"}},

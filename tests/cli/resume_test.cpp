@@ -19,7 +19,7 @@ Arguments train(const Arguments& more) {
       {"--model", "bn_cnn"},   {"--dropout", "0.2"},
       {"--epochs", "2"},       {"--batch-size", "16"},
       {"--lr", "3e-3"},        {"--schedule", "cosine"},
-      {"--warmup-steps", "5"}, {"--augment", "crop,flip,cutout"},
+      {"--warmup-steps", "5"}, {"--augment", "crop,flip,cutout,mixup"},
   };
   for (const auto& [flag, value] : defaults)
     if (std::find(more.begin(), more.end(), flag) == more.end())

@@ -111,8 +111,9 @@ TEST(Train, AugmentationIsRepeatableAndWrittenDown) {
   const Arguments plain{"--model",   "linear", "--epochs", "2",
                         "--backend", "hand",   "--json",   "--overwrite"};
   Arguments augmented = plain;
-  augmented.insert(augmented.end(),
-                   {"--augment", "crop,flip=0.25,rotate,cutout=3,border=zero,contrast"});
+  augmented.insert(
+      augmented.end(),
+      {"--augment", "crop,flip=0.25,rotate,cutout=3,border=zero,contrast,mixup,cutmix=0.5"});
   const std::string without = fingerprint(folder, plain, {});
   EXPECT_EQ(text_of(folder / "run" / "config.toml").find("[augment]"), std::string::npos);
   const std::string one = fingerprint(folder, augmented, {{"OMP_NUM_THREADS", "1"}});
@@ -121,7 +122,7 @@ TEST(Train, AugmentationIsRepeatableAndWrittenDown) {
   const std::string config = text_of(folder / "run" / "config.toml");
   EXPECT_NE(config.find("\n[augment]\n"
                         "crop = 1\nflip = 0.25\nrotate = 15.0\ncontrast = 0.2\ncutout = 3\n"
-                        "border = \"zero\"\n"),
+                        "border = \"zero\"\nmixup = 0.2\ncutmix = 0.5\n"),
             std::string::npos)
       << config;
 }
