@@ -115,6 +115,8 @@ class Trainer {
  private:
   class Epoch;  // reads the outcomes of one epoch's steps
 
+  // The batch, or with options.mixing its images mixed and soft targets.
+  MixedBatch mixed(const data::Batch& batch) const;
   // Both return the signal that stopped them, or 0.
   int train_epoch(std::int64_t epoch, const TrainReport& report, TrainResult* result);
   int train_steps(Epoch* sums, std::int64_t epoch, const TrainReport& report);
