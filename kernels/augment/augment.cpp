@@ -113,6 +113,7 @@ std::vector<Case> AugmentOp::cases() {
            Setting{"cutout_all", 3, 2, 4, 4, 1, {.cutout = 4}},
            Setting{"rotate", 5, 6, 9, 13, 1, {.rotate = 180}},
            Setting{"scale_zero", 5, 6, 13, 9, 3, {.scale = 0.9f, .border = Border::zero}},
+           Setting{"scale_reflect", 5, 6, 9, 13, 3, {.scale = 0.9f}},
            Setting{"brightness", 5, 4, 5, 5, 3, {.brightness = 1}},
            Setting{"contrast", 5, 4, 19, 23, 3, {.contrast = 1}},
            Setting{"contrast_gray", 5, 4, 19, 23, 1, {.contrast = 1}},
