@@ -39,9 +39,7 @@ struct Negative {
 
 void run_forward(const Tensor& a, const Tensor& b, Binary kind, const Tensor& y) {
   for_floating("binary", a.dtype(), [&]<typename T>() {
-    const auto map = [&](const auto& f) {
-      map_to<T>("binary.forward", f, a, b, Write::overwrite, y);
-    };
+    const auto map = [&](const auto& f) { map_to<T>("binary.forward", f, a, b, y); };
     switch (kind) {
       case Binary::add:
         return map(Sum{});
@@ -56,9 +54,9 @@ void run_forward(const Tensor& a, const Tensor& b, Binary kind, const Tensor& y)
 void run_backward_a(const Tensor& dy, const Tensor& b, Binary kind, Write write, const Tensor& da) {
   for_floating("binary", dy.dtype(), [&]<typename T>() {
     if (kind == Binary::mul) {
-      map_to<T>("binary.backward_a", Product{}, dy, b, write, da);
+      map_into<T>("binary.backward_a", Product{}, dy, b, write, da);
     } else {
-      map_to<T, T>("binary.backward_a", Same{}, dy, write, da);
+      map_into<T, T>("binary.backward_a", Same{}, dy, write, da);
     }
   });
 }
@@ -119,11 +117,11 @@ void run_backward_b(const Tensor& dy, const Tensor& a, Binary kind, Write write,
     }
     switch (kind) {
       case Binary::add:
-        return map_to<T, T>("binary.backward_b", Same{}, dy, write, db);
+        return map_into<T, T>("binary.backward_b", Same{}, dy, write, db);
       case Binary::sub:
-        return map_to<T, T>("binary.backward_b", Negative{}, dy, write, db);
+        return map_into<T, T>("binary.backward_b", Negative{}, dy, write, db);
       case Binary::mul:
-        return map_to<T>("binary.backward_b", Product{}, dy, a, write, db);
+        return map_into<T>("binary.backward_b", Product{}, dy, a, write, db);
     }
   });
 }

@@ -13,20 +13,24 @@ struct ConvertTo {
   }
 };
 
-void convert(const char* name, const Tensor& from, Write write, const Tensor& to) {
+// Calls use.operator()<From, To>() for two tensors' types.
+template <typename Use>
+void for_both(const Tensor& from, const Tensor& to, const Use& use) {
   for_floating("cast", from.dtype(), [&]<typename From>() {
-    for_floating("cast", to.dtype(), [&]<typename To>() {
-      map_to<From, To>(name, ConvertTo<Compute<To>>{}, from, write, to);
-    });
+    for_floating("cast", to.dtype(), [&]<typename To>() { use.template operator()<From, To>(); });
   });
 }
 
 void run_forward(const Tensor& x, const Tensor& y) {
-  convert("cast.forward", x, Write::overwrite, y);
+  for_both(x, y, [&]<typename From, typename To>() {
+    map_to<From, To>("cast.forward", ConvertTo<Compute<To>>{}, x, y);
+  });
 }
 
 void run_backward(const Tensor& dy, Write write, const Tensor& dx) {
-  convert("cast.backward", dy, write, dx);
+  for_both(dy, dx, [&]<typename From, typename To>() {
+    map_into<From, To>("cast.backward", ConvertTo<Compute<To>>{}, dy, write, dx);
+  });
 }
 
 }  // namespace

@@ -36,44 +36,59 @@ struct ByColumn {
   }
 };
 
-// Where results go.
-template <typename T>
+// Where results go. The two ways are two types: with a branch between them inside, plain loops of
+// long functions are not vectorised.
+template <typename T, bool kAccumulate>
 struct Destination {
+  using Type = T;
   T* at;
-  bool accumulate;
+  template <int kWidth>
+  __device__ __forceinline__ void put(const Pack<Compute<T>, kWidth>& pack, std::int64_t i) const {
+    store_rounded(pack, at + i, kAccumulate);
+  }
 };
 
-template <typename F, typename X, typename T>
+// Calls f(destination) with y's.
+template <typename T, typename F>
+void with_destination(const Tensor& y, Write write, const F& f) {
+  if (write == Write::accumulate) {
+    f(Destination<T, true>{y.data<T>()});
+  } else {
+    f(Destination<T, false>{y.data<T>()});
+  }
+}
+
+template <typename F, typename X, typename Y>
 struct UnaryMap {
   F f;
   X x;
-  Destination<T> y;
+  Y y;
 
   __device__ __forceinline__ const UnaryMap& row(std::int64_t) const { return *this; }
   template <int kWidth>
   __device__ __forceinline__ void at(std::int64_t i, std::int64_t column) const {
     const auto in = x.template load<kWidth>(i, column);
-    Pack<Compute<T>, kWidth> out;
+    Pack<Compute<typename Y::Type>, kWidth> out;
     for (int j = 0; j < kWidth; ++j) out.at[j] = f(in.at[j]);
-    store_rounded(out, y.at + i, y.accumulate);
+    y.put(out, i);
   }
 };
 
-template <typename F, typename A, typename B, typename T>
+template <typename F, typename A, typename B, typename Y>
 struct BinaryMap {
   F f;
   A a;
   B b;
-  Destination<T> y;
+  Y y;
 
   __device__ __forceinline__ const BinaryMap& row(std::int64_t) const { return *this; }
   template <int kWidth>
   __device__ __forceinline__ void at(std::int64_t i, std::int64_t column) const {
     const auto left = a.template load<kWidth>(i, column);
     const auto right = b.template load<kWidth>(i, column);
-    Pack<Compute<T>, kWidth> out;
+    Pack<Compute<typename Y::Type>, kWidth> out;
     for (int j = 0; j < kWidth; ++j) out.at[j] = f(left.at[j], right.at[j]);
-    store_rounded(out, y.at + i, y.accumulate);
+    y.put(out, i);
   }
 };
 
@@ -112,29 +127,41 @@ void map_packs(const char* name, const Stream& stream, const MapShape& shape,
 template <typename... Ts>
 inline constexpr int kPackWidth = static_cast<int>(16 / std::min({sizeof(Ts)...}));
 
-// y (+)= f(x), element by element; f computes in Compute<X>.
-template <typename X, typename T, typename F>
-void map_to(const char* name, const F& f, const Tensor& x, Write write, const Tensor& y) {
-  const Destination<T> target{y.data<T>(), write == Write::accumulate};
+// y = f(x), element by element; f computes in Compute<X>.
+template <typename X, typename T, typename F, typename Y = Destination<T, false>>
+void map_to(const char* name, const F& f, const Tensor& x, const Tensor& y) {
   map_packs<kPackWidth<X, T>>(name, y.stream(), one_row(y), {x, y},
-                              UnaryMap<F, ByElement<X>, T>{f, {x.data<X>()}, target});
+                              UnaryMap<F, ByElement<X>, Y>{f, {x.data<X>()}, {y.data<T>()}});
 }
 
-// y (+)= f(a, b), where b is like a, or a vector over its last axis.
-template <typename T, typename F>
-void map_to(const char* name, const F& f, const Tensor& a, const Tensor& b, Write write,
-            const Tensor& y) {
-  const Destination<T> target{y.data<T>(), write == Write::accumulate};
+// y = f(a, b), where b is like a, or a vector over its last axis.
+template <typename T, typename F, typename Y = Destination<T, false>>
+void map_to(const char* name, const F& f, const Tensor& a, const Tensor& b, const Tensor& y) {
   const ByElement<T> left{a.data<T>()};
+  const Y to{y.data<T>()};
   if (b.shape() == a.shape()) {
     map_packs<kPackWidth<T>>(
         name, y.stream(), one_row(y), {a, b, y},
-        BinaryMap<F, ByElement<T>, ByElement<T>, T>{f, left, {b.data<T>()}, target});
+        BinaryMap<F, ByElement<T>, ByElement<T>, Y>{f, left, {b.data<T>()}, to});
   } else {
     map_packs<kPackWidth<T>>(
         name, y.stream(), rows_of_channels(y), {a, b, y},
-        BinaryMap<F, ByElement<T>, ByColumn<T>, T>{f, left, {b.data<T>()}, target});
+        BinaryMap<F, ByElement<T>, ByColumn<T>, Y>{f, left, {b.data<T>()}, to});
   }
+}
+
+// The same, delivered as `write` says.
+template <typename X, typename T, typename F>
+void map_into(const char* name, const F& f, const Tensor& x, Write write, const Tensor& y) {
+  if (write == Write::overwrite) return map_to<X, T>(name, f, x, y);
+  map_to<X, T, F, Destination<T, true>>(name, f, x, y);
+}
+
+template <typename T, typename F>
+void map_into(const char* name, const F& f, const Tensor& a, const Tensor& b, Write write,
+              const Tensor& y) {
+  if (write == Write::overwrite) return map_to<T>(name, f, a, b, y);
+  map_to<T, F, Destination<T, true>>(name, f, a, b, y);
 }
 
 }  // namespace

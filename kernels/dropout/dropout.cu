@@ -5,13 +5,13 @@
 namespace cucina {
 namespace {
 
-template <typename T>
+template <typename T, bool kAccumulate>
 struct ScaleKept {
   const T* x;
   const std::int32_t* step;
   RandomStream random;
   float p;
-  Destination<T> y;
+  Destination<T, kAccumulate> y;
 
   struct Row {
     using Real = Compute<T>;
@@ -20,7 +20,7 @@ struct ScaleKept {
     Real kept;  // 1 / (1 - p)
 
     // Elements per call of plain loops: so many that drawing for them is vectorised.
-    static constexpr int kLoopWidth = 64;
+    static constexpr int kLoopWidth = 256;
 
     template <int kWidth>
     __device__ __forceinline__ void at(std::int64_t i, std::int64_t) const {
@@ -30,12 +30,12 @@ struct ScaleKept {
         for (int j = 0; j < kWidth; ++j) {
           const Real scaled = static_cast<Real>(all.x[i + j]) * factor_of(drawn[j]);
           T& to = all.y.at[i + j];
-          to = T(all.y.accumulate ? static_cast<Real>(to) + scaled : scaled);
+          to = T(kAccumulate ? static_cast<Real>(to) + scaled : scaled);
         }
       } else {
         auto pack = load_wide<kWidth>(all.x + i);
         for (int j = 0; j < kWidth; ++j) pack.at[j] *= factor_of(drawn[j]);
-        store_rounded(pack, all.y.at + i, all.y.accumulate);
+        all.y.put(pack, i);
       }
     }
 
@@ -75,12 +75,11 @@ void scale_kept(const char* name, const Tensor& x, const Tensor& step, float p,
                 const RandomStream& random, Write write, const Tensor& y) {
   for_floating("dropout", x.dtype(), [&]<typename T>() {
     constexpr int kWidth = sizeof(T) == 2 ? 8 : 4;
-    map_packs<kWidth>(name, x.stream(), one_row(x), {x, y},
-                      ScaleKept<T>{x.data<T>(),
-                                   step.data<std::int32_t>(),
-                                   random,
-                                   p,
-                                   {y.data<T>(), write == Write::accumulate}});
+    with_destination<T>(y, write, [&]<bool kAccumulate>(const Destination<T, kAccumulate>& to) {
+      map_packs<kWidth>(
+          name, x.stream(), one_row(x), {x, y},
+          ScaleKept<T, kAccumulate>{x.data<T>(), step.data<std::int32_t>(), random, p, to});
+    });
   });
 }
 

@@ -103,11 +103,12 @@ __device__ __forceinline__ bool beats(Real value, std::int32_t position, Real be
 }
 
 // A lane's position is an offset into its outer index, or, of what an earlier fold found, an index.
-template <typename T, typename Out>
+template <typename T, bool kFound, typename Out>
 struct MaxFold {
   using Real = Compute<T>;
+  static constexpr std::int32_t kNowhere = std::numeric_limits<std::int32_t>::max();
   const T* x;
-  const std::int32_t* found;  // null: x holds elements
+  const std::int32_t* found;  // unless kFound, x holds elements
   std::int32_t inner;
   std::int32_t positions;  // of an element of x; 0: x holds partial results of the whole length
   Out* y;
@@ -127,19 +128,24 @@ struct MaxFold {
   template <typename Lanes>
   __device__ __forceinline__ void clear(Lanes& lanes, int at) const {
     lanes.value[at] = -std::numeric_limits<Real>::infinity();
-    lanes.position[at] = std::numeric_limits<std::int32_t>::max();
+    lanes.position[at] = kNowhere;
   }
   template <int kWidth, typename Lanes>
   __device__ __forceinline__ void add(Lanes& lanes, int at, std::int64_t i,
                                       std::int64_t offset) const {
     const Pack<Real, kWidth> pack = load_wide<kWidth>(x + i);
     for (int j = 0; j < kWidth; ++j) {
-      auto position = static_cast<std::int32_t>(offset + j);
-      if (found != nullptr) {
+      const auto position = static_cast<std::int32_t>(offset + j);
+      if constexpr (kFound) {
         const std::int32_t before = positions == 0 ? 0 : position / inner * positions;
-        position = before + found[i + j];
+        take(lanes, at + j, pack.at[j], before + found[i + j]);
+      } else {
+        // A lane's positions grow, so of two alike the one in front is there already.
+        const Real best = lanes.value[at + j];
+        const bool wins = !(pack.at[j] <= best) & (best == best);
+        lanes.value[at + j] = wins ? pack.at[j] : best;
+        lanes.position[at + j] = wins ? position : lanes.position[at + j];
       }
-      take(lanes, at + j, pack.at[j], position);
     }
   }
   template <typename Lanes>
@@ -157,7 +163,9 @@ struct MaxFold {
   __device__ __forceinline__ void write(const Lanes& lanes, int at, std::int64_t result) const {
     y[result] = Out(lanes.value[at]);
     const std::int32_t position = lanes.position[at];
-    index[result] = found != nullptr ? position : position / inner;
+    // Where nothing was larger than -Inf, all are, and the first of all is the one.
+    const std::int32_t first = position == kNowhere ? 0 : position / inner;
+    index[result] = kFound ? position : first;
   }
 };
 
@@ -168,16 +176,16 @@ struct Found {
   std::int32_t* index;
 };
 
-template <typename T, typename Out>
+template <bool kFound, typename T, typename Out>
 void max_fold(const Stream& stream, const simt::FoldPlan& plan, const T* x,
               const std::int32_t* found, std::int64_t positions, const Found<Out>& to) {
   // The front door refuses what does not fit 32 bits.
-  const MaxFold<T, Out> fold{x,
-                             found,
-                             static_cast<std::int32_t>(plan.inner),
-                             static_cast<std::int32_t>(positions),
-                             to.value,
-                             to.index};
+  const MaxFold<T, kFound, Out> fold{x,
+                                     found,
+                                     static_cast<std::int32_t>(plan.inner),
+                                     static_cast<std::int32_t>(positions),
+                                     to.value,
+                                     to.index};
   constexpr int kWidth = 16 / sizeof(T);
   if (aligned_for(x, 16) && fold_packs_fit(plan, kWidth)) {
     simt::fold<kWidth>("reduce.max_forward", stream, plan, fold);
@@ -205,16 +213,17 @@ void run_max_forward(const Tensor& x, const ReduceGeometry& geometry, const Tens
       const bool ends = i + 1 == stages.count;
       const Found<Real> results = ends ? Found<Real>{} : take(outer * inner);
       const simt::FoldPlan plan = simt::fold_plan(outer, length, inner);
-      const auto fold_from = [&]<typename From>(const From* from, const std::int32_t* found) {
+      const auto fold_from = [&]<bool kFound, typename From>(const From* from,
+                                                             const std::int32_t* found) {
         const auto fold = [&]<typename Out>(const Found<Out>& to) {
           if (plan.chunks == 1) {
-            max_fold<From, Out>(x.stream(), plan, from, found, positions, to);
+            max_fold<kFound>(x.stream(), plan, from, found, positions, to);
             return;
           }
           const Found<Real> partials = take(outer * plan.chunks * inner);
-          max_fold<From, Real>(x.stream(), plan, from, found, positions, partials);
-          max_fold<Real, Out>(x.stream(), simt::fold_plan(outer, plan.chunks, inner, true),
-                              partials.value, partials.index, 0, to);
+          max_fold<kFound>(x.stream(), plan, from, found, positions, partials);
+          max_fold<true>(x.stream(), simt::fold_plan(outer, plan.chunks, inner, true),
+                         static_cast<const Real*>(partials.value), partials.index, 0, to);
         };
         if (ends) {
           fold(last);
@@ -223,9 +232,9 @@ void run_max_forward(const Tensor& x, const ReduceGeometry& geometry, const Tens
         }
       };
       if (i == 0) {
-        fold_from(static_cast<const T*>(x.data<T>()), static_cast<const std::int32_t*>(nullptr));
+        fold_from.template operator()<false, T>(x.data<T>(), nullptr);
       } else {
-        fold_from(static_cast<const Real*>(before.value), before.index);
+        fold_from.template operator()<true, Real>(before.value, before.index);
       }
       before = results;
     }
@@ -236,54 +245,51 @@ void run_max_forward(const Tensor& x, const ReduceGeometry& geometry, const Tens
 
 // One row of the innermost group of axes: the gradient of each element is that of its result, for
 // max only where the element won.
-template <typename T>
+template <typename T, bool kMax, bool kColumnsReduced, bool kAccumulate>
 struct GradientRow {
   using Real = Compute<T>;
   const T* dy;
-  const std::int32_t* index;  // null: all elements take part
+  const std::int32_t* index;
   Real divisor;
-  Destination<T> dx;
-  bool columns_reduced;
-  std::int64_t result, position;  // of column 0
+  Destination<T, kAccumulate> dx;
+  std::int64_t result = 0, position = 0;  // of column 0
+  Real value = 0;                         // of the one result where columns are reduced
+  std::int64_t won = 0;                   // its column
 
   template <int kWidth>
   __device__ __forceinline__ void at(std::int64_t i, std::int64_t column) const {
     Pack<Real, kWidth> gradient;
-    if (columns_reduced) {
-      const Real value = static_cast<Real>(dy[result]) / divisor;
-      const std::int64_t won = index != nullptr ? index[result] - position - column : 0;
+    if constexpr (kColumnsReduced) {
       for (int j = 0; j < kWidth; ++j) {
-        gradient.at[j] = index == nullptr || won == j ? value : Real(0);
+        gradient.at[j] = !kMax || won == column + j ? value : Real(0);
       }
     } else {
       gradient = load_wide<kWidth>(dy + result + column);
       for (int j = 0; j < kWidth; ++j) {
-        const bool takes_part = index == nullptr || index[result + column + j] == position;
+        const bool takes_part = !kMax || index[result + column + j] == position;
         gradient.at[j] = takes_part ? gradient.at[j] / divisor : Real(0);
       }
     }
-    store_rounded(gradient, dx.at + i, dx.accumulate);
+    dx.put(gradient, i);
   }
 };
 
-template <typename T>
+template <typename T, bool kMax, bool kColumnsReduced, bool kAccumulate>
 struct SpreadGradient {
-  GradientRow<T> first;
+  using Row = GradientRow<T, kMax, kColumnsReduced, kAccumulate>;
+  Row first;
   std::int64_t columns;
   int groups;  // of axes further out, the outermost first
   std::int64_t sizes[6];
   bool reduced[6];
 
-  __device__ __forceinline__ GradientRow<T> row(std::int64_t row) const {
-    GradientRow<T> at = first;
-    std::int64_t result_step = first.columns_reduced ? 1 : columns;
-    std::int64_t position_step = first.columns_reduced ? columns : 1;
+  __device__ __forceinline__ Row row(std::int64_t row) const {
+    Row at = first;
+    std::int64_t result_step = kColumnsReduced ? 1 : columns;
+    std::int64_t position_step = kColumnsReduced ? columns : 1;
     for (int group = groups - 1; group >= 0; --group) {
       const std::int64_t size = sizes[group];
-      const std::int64_t outer =
-          (row | size) <= 0xffffffff  // a division of 64 bits takes four times as long
-              ? static_cast<std::int64_t>(static_cast<unsigned>(row) / static_cast<unsigned>(size))
-              : row / size;
+      const std::int64_t outer = group == 0 ? 0 : quotient(row, size);
       const std::int64_t index = row - outer * size;
       if (reduced[group]) {
         at.position += index * position_step;
@@ -294,48 +300,83 @@ struct SpreadGradient {
       }
       row = outer;
     }
+    if constexpr (kColumnsReduced) {
+      at.value = static_cast<Compute<T>>(at.dy[at.result]) / at.divisor;
+      if constexpr (kMax) at.won = at.index[at.result] - at.position;
+    }
     return at;
+  }
+
+  // A division of 64 bits takes four times as long as one of 32.
+  static __device__ __forceinline__ std::int64_t quotient(std::int64_t n, std::int64_t d) {
+    if ((n | d) > 0xffffffff) return n / d;
+    return static_cast<std::int64_t>(static_cast<unsigned>(n) / static_cast<unsigned>(d));
   }
 };
 
-void spread(const char* name, const Tensor& dy, const Tensor& index, const ReduceGeometry& geometry,
-            double divisor, Write write, const Tensor& dx) {
-  if (dx.elements() == 0) return;
-  for_floating("reduce", dy.dtype(), [&]<typename T>() {
-    SpreadGradient<T> functor{};
-    functor.first = {.dy = dy.data<T>(),
-                     .index = data_or_null<std::int32_t>(index),
-                     .divisor = static_cast<Compute<T>>(divisor),
-                     .dx = {dx.data<T>(), write == Write::accumulate},
-                     .columns_reduced = false,
-                     .result = 0,
-                     .position = 0};
-    functor.columns = 1;
+// The groups of axes that have more than one index, outermost first.
+struct Groups {
+  int count = 0;
+  std::int64_t sizes[7];
+  bool reduced[7];
+
+  explicit Groups(const ReduceGeometry& geometry) {
     for (std::size_t i = 0; i < 7; ++i) {
-      const bool reduced = i % 2 == 1;
-      const std::int64_t size = reduced ? geometry.reduced[i / 2] : geometry.kept[i / 2];
+      const std::int64_t size = i % 2 == 1 ? geometry.reduced[i / 2] : geometry.kept[i / 2];
       if (size == 1) continue;
-      if (functor.columns > 1) {  // what was innermost so far is not
-        functor.sizes[functor.groups] = functor.columns;
-        functor.reduced[functor.groups++] = functor.first.columns_reduced;
-      }
-      functor.columns = size;
-      functor.first.columns_reduced = reduced;
+      sizes[count] = size;
+      reduced[count++] = i % 2 == 1;
+    }
+    if (count > 0) return;
+    sizes[count] = 1;
+    reduced[count++] = false;
+  }
+};
+
+template <typename T, bool kMax, bool kColumnsReduced>
+void spread_over(const char* name, const Groups& groups, const Tensor& dy, const Tensor& index,
+                 double divisor, Write write, const Tensor& dx) {
+  const auto* positions = kMax ? index.data<std::int32_t>() : nullptr;
+  with_destination<T>(dx, write, [&]<bool kAccumulate>(const Destination<T, kAccumulate>& to) {
+    SpreadGradient<T, kMax, kColumnsReduced, kAccumulate> functor{};
+    functor.first.dy = dy.data<T>();
+    functor.first.index = positions;
+    functor.first.divisor = static_cast<Compute<T>>(divisor);
+    functor.first.dx = to;
+    functor.groups = groups.count - 1;
+    functor.columns = groups.sizes[groups.count - 1];
+    for (int i = 0; i < functor.groups; ++i) {
+      functor.sizes[i] = groups.sizes[i];
+      functor.reduced[i] = groups.reduced[i];
     }
     const MapShape shape{dx.elements() / functor.columns, functor.columns};
     map_packs<kPackWidth<T>>(name, dx.stream(), shape, {dy, dx}, functor);
   });
 }
 
+template <bool kMax>
+void spread(const char* name, const Tensor& dy, const Tensor& index, const ReduceGeometry& geometry,
+            double divisor, Write write, const Tensor& dx) {
+  if (dx.elements() == 0) return;
+  const Groups groups(geometry);
+  for_floating("reduce", dy.dtype(), [&]<typename T>() {
+    if (groups.reduced[groups.count - 1]) {
+      spread_over<T, kMax, true>(name, groups, dy, index, divisor, write, dx);
+    } else {
+      spread_over<T, kMax, false>(name, groups, dy, index, divisor, write, dx);
+    }
+  });
+}
+
 void run_sum_backward(const Tensor& dy, const ReduceGeometry& geometry, bool average, Write write,
                       const Tensor& dx) {
-  spread("reduce.sum_backward", dy, {}, geometry,
-         average ? static_cast<double>(geometry.length()) : 1, write, dx);
+  spread<false>("reduce.sum_backward", dy, {}, geometry,
+                average ? static_cast<double>(geometry.length()) : 1, write, dx);
 }
 
 void run_max_backward(const Tensor& dy, const Tensor& index, const ReduceGeometry& geometry,
                       Write write, const Tensor& dx) {
-  spread("reduce.max_backward", dy, index, geometry, 1, write, dx);
+  spread<true>("reduce.max_backward", dy, index, geometry, 1, write, dx);
 }
 
 }  // namespace

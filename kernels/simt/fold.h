@@ -156,6 +156,13 @@ __global__ void __launch_bounds__(kFoldThreads<kWidth>)
 }
 
 #ifndef __CUDACC__
+// Joins the upper half of 2 kHalf lanes to the lower, and so on: loops of known length.
+template <int kHalf, typename Fold, typename Lanes>
+__forceinline__ void join_halves(const Fold& fold, Lanes& lanes) {
+  for (int lane = 0; lane < kHalf; ++lane) fold.join(lanes, lane, lane + kHalf);
+  if constexpr (kHalf > 1) join_halves<kHalf / 2>(fold, lanes);
+}
+
 // The same in the same order, lanes being the numbers of a vector register.
 template <typename Fold>
 __attribute__((flatten)) void fold_block(const Fold fold, const FoldPlan& plan,
@@ -178,14 +185,60 @@ __attribute__((flatten)) void fold_block(const Fold fold, const FoldPlan& plan,
         fold.template add<1>(all, lane, i + lane, offset + lane);
       }
     }
-    for (int half = static_cast<int>(plan.ways) / 2; half > 0; half /= 2) {
+    int half = static_cast<int>(plan.ways) / 2;
+    for (; half > 0 && (inner > 1 || half > 8); half /= 2) {
 #pragma GCC ivdep
       for (int lane = 0; lane < half * inner; ++lane) fold.join(all, lane, lane + half * inner);
+    }
+    if (half == 8) {
+      join_halves<8>(fold, all);
+    } else if (half == 4) {
+      join_halves<4>(fold, all);
+    } else if (half == 2) {
+      join_halves<2>(fold, all);
+    } else if (half == 1) {
+      join_halves<1>(fold, all);
     }
     for (int column = 0; column < inner; ++column) {
       fold.write(all, column, part.result(plan, outer, column));
     }
   }
+}
+
+// The same where rows are short: of kLanes lanes, kept in registers, and one column.
+template <int kLanes, typename Fold>
+__attribute__((flatten)) void fold_short_rows(const Fold fold, const FoldPlan& plan,
+                                              std::int64_t block) {
+  const std::int64_t begin = block * plan.rows;
+  const std::int64_t end = begin + plan.rows < plan.outer ? begin + plan.rows : plan.outer;
+  for (std::int64_t outer = begin; outer < end; ++outer) {
+    typename Fold::template Lanes<kLanes> lanes;
+    for (int lane = 0; lane < kLanes; ++lane) fold.clear(lanes, lane);
+    const std::int64_t i = outer * plan.length;
+    std::int64_t offset = 0;
+    for (; offset + kLanes <= plan.length; offset += kLanes) {
+      for (int lane = 0; lane < kLanes; ++lane) {
+        fold.template add<1>(lanes, lane, i + offset + lane, offset + lane);
+      }
+    }
+    for (int lane = 0; lane < kLanes; ++lane) {
+      if (offset + lane < plan.length) {
+        fold.template add<1>(lanes, lane, i + offset + lane, offset + lane);
+      }
+    }
+    join_halves<kLanes / 2>(fold, lanes);
+    fold.write(lanes, 0, outer);
+  }
+}
+
+template <typename Fold>
+void fold_by_loops(const Fold& fold, const FoldPlan& plan, std::int64_t block) {
+  if (plan.inner == 1 && plan.chunks == 1) {
+    if (plan.ways == 4) return fold_short_rows<4>(fold, plan, block);
+    if (plan.ways == 8) return fold_short_rows<8>(fold, plan, block);
+    if (plan.ways == 16) return fold_short_rows<16>(fold, plan, block);
+  }
+  fold_block(fold, plan, block);
 }
 #endif
 
@@ -211,7 +264,7 @@ void fold(const char* name, const Stream& stream, const FoldPlan& plan, const Fo
     check_launch(name, {1, 1, 1}, {1, 1, 1}, 0, stream, Device::cpu);
     const bool worth_threads = plan.outer * plan.length * plan.inner >= 1 << 17;
 #pragma omp parallel for schedule(static) if (worth_threads && blocks > 1)
-    for (std::int64_t block = 0; block < blocks; ++block) detail::fold_block(fold, plan, block);
+    for (std::int64_t block = 0; block < blocks; ++block) detail::fold_by_loops(fold, plan, block);
     return;
   }
 #endif

@@ -25,7 +25,8 @@ template <typename Real>
 struct Clamp {
   Real low, high;
   __device__ __forceinline__ Real value(Real x) const {
-    return x < low ? low : x > high ? high : x;  // this way round NaN passes through
+    const Real above = x < low ? low : x;  // this way round NaN passes through
+    return above > high ? high : above;
   }
   __device__ __forceinline__ Real gradient(Real dy, Real x) const {
     return x >= low && x <= high ? dy : Real(0);
@@ -82,8 +83,7 @@ void with_function(const UnaryParams& params, const Use& use) {
 void run_forward(const Tensor& x, const UnaryParams& params, const Tensor& y) {
   for_floating("unary", x.dtype(), [&]<typename T>() {
     with_function<Compute<T>>(params, [&](const auto& f) {
-      map_to<T, T>("unary.forward", ValueOf<std::remove_cvref_t<decltype(f)>>{f}, x,
-                   Write::overwrite, y);
+      map_to<T, T>("unary.forward", ValueOf<std::remove_cvref_t<decltype(f)>>{f}, x, y);
     });
   });
 }
@@ -94,9 +94,9 @@ void run_backward(const Tensor& dy, const Tensor& kept, const UnaryParams& param
     with_function<Compute<T>>(params, [&](const auto& f) {
       const GradientOf<std::remove_cvref_t<decltype(f)>> gradient{f};
       if (kept.defined()) {
-        map_to<T>("unary.backward", gradient, dy, kept, write, dx);
+        map_into<T>("unary.backward", gradient, dy, kept, write, dx);
       } else {
-        map_to<T, T>("unary.backward", gradient, dy, write, dx);
+        map_into<T, T>("unary.backward", gradient, dy, write, dx);
       }
     });
   });

@@ -87,6 +87,16 @@ TEST_P(ReduceBackends, OfNothing) {
   EXPECT_EQ(max(x, {1}).shape(), Shape{0});
 }
 
+TEST_P(ReduceBackends, OfMinusInfOnlyTheFirstIsTheMaximum) {
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  for (const Shape& shape : {Shape{5, 1, 3}, Shape{5, 50'000, 3}}) {
+    Tensor x = Tensor::full(shape, -kInf).set_requires_grad(true);
+    backward(max(x, {0, 1}), {}, Tensor::full({3}, 1));
+    const std::vector<float> dx = x.grad().to_vector<float>();
+    for (std::size_t i = 0; i < dx.size(); ++i) ASSERT_EQ(dx[i], i < 3 ? 1 : 0) << i;
+  }
+}
+
 // A million numbers of 1 +- 0.5 in f32: adding them one after the other would be off by 1e-4.
 TEST(Reduce, LongSumsAreAccurateAndTheSameOnAnyNumberOfThreads) {
   const ScopedBackend hand(Backend::hand);
