@@ -22,6 +22,8 @@ struct Phase {
 // multiplication is wasted on the zeros between dy's rows (Dumoulin & Visin 2016, arXiv:1603.07285,
 // relation 14, insert those zeros).
 struct Side {
+  static constexpr int kMostStride = 65535;
+
   int image = 0;   // the size of what is read
   int output = 0;  // of what is written
   int window = 0;
@@ -76,11 +78,15 @@ struct Side {
     Phase phase{.results = output > number ? (output - 1 - number) / stride + 1 : 0,
                 .to = number,
                 .to_step = stride};
-    const std::int64_t at = std::int64_t{number} + pad;
+    // In 32 bits, as a division of 64 is a call on a GPU: at is a position of the padded image, and
+    // stride at most kMostStride.
+    const auto at = static_cast<unsigned>(number + pad), common = static_cast<unsigned>(shared);
     const int apart = stride / shared;
-    if (at % shared != 0) return phase;
+    if (at % common != 0) return phase;
     // The lowest tap with tap * dilation = at, modulo stride.
-    const auto lowest = static_cast<int>(at / shared % apart * inverse % apart);
+    const auto modulus = static_cast<unsigned>(apart);
+    const auto lowest =
+        static_cast<int>(at / common % modulus * static_cast<unsigned>(inverse) % modulus);
     if (lowest >= window) return phase;
     phase.taps = (window - 1 - lowest) / apart + 1;
     // The highest comes first, so that steps are positive.
@@ -88,7 +94,7 @@ struct Side {
     phase.tap = highest;
     phase.tap_step = -apart;
     phase.step = dilation / shared;
-    phase.first = static_cast<int>((at - std::int64_t{highest} * dilation) / stride);
+    phase.first = (number + pad - highest * dilation) / stride;
     return phase;
   }
 

@@ -5,6 +5,7 @@
 
 #include "core/autograd.h"
 #include "core/error.h"
+#include "kernels/common/correlation.h"
 #include "kernels/common/norm_checks.h"
 #include "kernels/common/scratch.h"
 
@@ -55,6 +56,9 @@ void check_arguments(const Tensor& x, const Tensor& w, const Tensor& b,
     }
   }
   if (params.stride < 1) fail("conv2d: stride is {} but must be at least 1", params.stride);
+  if (params.stride > Side::kMostStride) {
+    fail("conv2d: stride is {} but at most {} is possible", params.stride, Side::kMostStride);
+  }
   if (params.pad < 0) fail("conv2d: pad is {} but must be at least 0", params.pad);
   if (params.dilation < 1) fail("conv2d: dilation is {} but must be at least 1", params.dilation);
   if (w.size(1) < 1 || w.size(2) < 1) {

@@ -4,6 +4,7 @@
 #include "kernels/common/image_taps.h"
 #include "kernels/common/pack.h"
 #include "kernels/conv2d/kernels.h"
+#include "kernels/simt/unrolled.h"
 
 namespace cucina {
 namespace {
@@ -73,15 +74,18 @@ __global__ void __launch_bounds__(kDepthwiseThreads)
     const Pixel pixel = part.pixel(place);
     Pack<Real, kWidth> sum = {};
     const Real* weight = weights + own;
+    // Unrolled, these loops would want more registers than they gain.
     for (int r = 0; r < part.rows.taps; ++r) {
-      for (int s = 0; s < part.columns.taps; ++s, weight += across) {
+      simt::rolled(0, part.columns.taps, 1, [&](int s) {
+        const Real* const own_weight = weight;
+        weight += across;
         const Tap tap = part.tap({r, s, 0});
-        if (!part.inside(pixel, tap)) continue;
+        if (!part.inside(pixel, tap)) return;
         const auto x = load_wide<kWidth>(source.data + pixel.offset + tap.offset + channel);
         for (int j = 0; j < kWidth; ++j) {
-          sum.at[j] = fma(source.apply(x.at[j], channel + j), weight[j], sum.at[j]);
+          sum.at[j] = fma(source.apply(x.at[j], channel + j), own_weight[j], sum.at[j]);
         }
-      }
+      });
     }
     const std::int64_t to = part.output(g, place) + channel;
     Pack<T, kWidth> out;
@@ -96,18 +100,20 @@ __global__ void __launch_bounds__(kDepthwiseThreads)
 
 constexpr int kDirectThreads = 128;
 
-// One thread: kOuts output channels of one group at one pixel.
+// One thread: kOuts output channels of one group at one pixel; a group has `chunks` of so many.
 template <typename Source, int kOuts>
-__global__ void __launch_bounds__(kDirectThreads)
+__global__ void __launch_bounds__(kDirectThreads, 4)
     direct_kernel(const Correlation g, const Source source, const typename Source::Element* windows,
-                  const Result<typename Source::Element> result, const Divisor chunks,
-                  const Divisor groups) {
+                  const Result<typename Source::Element> result, int chunks) {
   using Real = Compute<typename Source::Element>;
-  const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kDirectThreads + threadIdx.x;
-  const std::int64_t rest = chunks.quotient(i), number = groups.quotient(rest);
-  const int first = static_cast<int>(i - rest * chunks.value()) * kOuts;
-  const Part part(g, static_cast<int>(blockIdx.y), static_cast<int>(blockIdx.z),
-                  static_cast<int>(rest - number * groups.value()));
+  const auto across = (static_cast<unsigned>(chunks * g.groups) + blockDim.x - 1) / blockDim.x;
+  const unsigned down = blockIdx.x / across;
+  const int chunk = static_cast<int>((blockIdx.x - down * across) * blockDim.x + threadIdx.x);
+  if (chunk >= chunks * g.groups) return;
+  const int group = chunk / chunks;
+  const int first = (chunk - group * chunks) * kOuts;
+  const std::int64_t number = static_cast<std::int64_t>(down) * blockDim.y + threadIdx.y;
+  const Part part(g, static_cast<int>(blockIdx.y), static_cast<int>(blockIdx.z), group);
   if (number >= part.pixels) return;
   const auto place = part.place(number);
   const Pixel pixel = part.pixel(place);
@@ -118,14 +124,14 @@ __global__ void __launch_bounds__(kDirectThreads)
       const Tap tap = part.tap({r, s, 0});
       if (!part.inside(pixel, tap)) continue;
       const std::int64_t weight = part.weight(g, {r, s, 0});
-      for (int c = 0; c < g.c; ++c) {
+      simt::rolled(0, g.c, 1, [&](int c) {  // unrolled, it would want too many registers
         const Real x = source(pixel.offset + tap.offset + c, part.group * g.c + c);
         for (int j = 0; j < kOuts; ++j) {
           const int k = min(first + j, g.k - 1);
           sum[j] = fma(x, static_cast<Real>(windows[k * g.window_out + weight + c * g.window_in]),
                        sum[j]);
         }
-      }
+      });
     }
   }
   const std::int64_t to = part.output(g, place);
@@ -234,15 +240,16 @@ void correlate_directly(const Correlate& call) {
     using T = typename Source::Element;
     const auto launch = [&]<int kOuts>() {
       const std::int64_t chunks = divide_up(g.k, kOuts);
+      const auto across = static_cast<unsigned>(std::min<std::int64_t>(chunks * g.groups, 32));
+      const unsigned down = kDirectThreads / across;
       simt::launch(call.name, direct_kernel<Source, kOuts>,
-                   {.grid = {static_cast<unsigned>(
-                                 divide_up(g.most_pixels() * g.groups * chunks, kDirectThreads)),
+                   {.grid = {static_cast<unsigned>(divide_up(g.most_pixels(), down) *
+                                                   divide_up(chunks * g.groups, across)),
                              static_cast<unsigned>(g.rows.phases()),
                              static_cast<unsigned>(g.columns.phases())},
-                    .block = {kDirectThreads},
+                    .block = {across, down},
                     .stream = call.result.stream()},
-                   g, source, call.windows.data<T>(), result_of<T>(call), Divisor(chunks),
-                   Divisor(g.groups));
+                   g, source, call.windows.data<T>(), result_of<T>(call), static_cast<int>(chunks));
     };
     if (g.k == 1) return launch.template operator()<1>();
     if (g.k <= 4) return launch.template operator()<4>();

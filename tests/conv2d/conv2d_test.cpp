@@ -185,6 +185,8 @@ TEST(Conv2d, SaysWhatIsWrongWithItsArguments) {
             "conv2d: b has shape (6) but w has 7 output channels");
   EXPECT_EQ(error_of([&] { conv2d(x, w, {}, {.stride = 0}); }),
             "conv2d: stride is 0 but must be at least 1");
+  EXPECT_EQ(error_of([&] { conv2d(x, w, {}, {.stride = 65536}); }),
+            "conv2d: stride is 65536 but at most 65535 is possible");
   EXPECT_EQ(error_of([&] { conv2d(x, w, {}, {.pad = -1}); }),
             "conv2d: pad is -1 but must be at least 0");
   EXPECT_EQ(error_of([&] {
