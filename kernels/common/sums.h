@@ -41,6 +41,10 @@ struct SumFold {
     }
   };
 
+  static __device__ __forceinline__ auto& shared() {
+    __shared__ Lanes<simt::kFoldLanes> lanes;
+    return lanes;
+  }
   template <typename Lanes>
   __device__ __forceinline__ void clear(Lanes& lanes, int at) const {
     lanes.sum[at] = Real(0);

@@ -125,6 +125,10 @@ struct MaxFold {
     }
   };
 
+  static __device__ __forceinline__ auto& shared() {
+    __shared__ Lanes<simt::kFoldLanes> lanes;
+    return lanes;
+  }
   template <typename Lanes>
   __device__ __forceinline__ void clear(Lanes& lanes, int at) const {
     lanes.value[at] = -std::numeric_limits<Real>::infinity();

@@ -108,7 +108,7 @@ template <int kWidth, typename Fold>
 __global__ void __launch_bounds__(kFoldThreads<kWidth>)
     fold_kernel(const Fold fold, const FoldPlan plan) {
   constexpr int kSlots = kFoldSlots<kWidth>, kThreads = kFoldThreads<kWidth>;
-  __shared__ typename Fold::template Lanes<kFoldLanes> shared;
+  auto& shared = Fold::shared();
   const FoldPart part = FoldPart::of_block(plan, blockIdx.x);
   const std::int64_t elements = plan.length * plan.inner;
   typename Fold::template Lanes<kSlots * kWidth> own;
@@ -246,6 +246,9 @@ void fold_by_loops(const Fold& fold, const FoldPlan& plan, std::int64_t block) {
 
 // Folds by the plan. With Lanes<n> the states of n lanes, a struct of arrays with
 // put(at, other, other_at) to copy one, the functor `fold` has
+//   shared()                       a block's Lanes<kFoldLanes> in shared memory; static, and
+//   outside
+//                                  of simt, whose own thread-locals are taken for no kernel's
 //   clear(lanes, at)               the state of no elements
 //   add<width>(lanes, at, i, offset)
 //                                  adds elements [i, i + width) to lanes [at, at + width); they are
