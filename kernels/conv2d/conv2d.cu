@@ -77,7 +77,8 @@ Way way_of(const Correlation& g, DType dtype) {
   if (g.groups > 1 && g.c == 1 && g.k == 1 && g.most_taps() <= kMostDepthwiseTaps)
     return Way::depthwise;
   if (small_groups(g)) return Way::direct;
-  if (!(cores && fills_tensor_cores(g)) && conv2d_kernels::patches_fit(g)) return Way::patches;
+  if (!(cores && fills_tensor_cores(g)) && conv2d_kernels::patches_fit<simt::Target>(g))
+    return Way::patches;
   if (g.k <= kFewOut) return Way::direct;
   return cores ? Way::tensor_cores : Way::products;
 }
@@ -116,8 +117,8 @@ WeightPlan plan_weight(const Correlation& g, DType dtype) {
   };
   if (small_groups(g))
     return {Way::direct, splits(divide_up(std::int64_t{g.k} * g.groups, 32) * divide_up(taps, 9))};
-  if (!(cores && fills_tensor_cores(g)) && conv2d_kernels::weight_patches_fit(g))
-    return {Way::patches, conv2d_kernels::weight_patch_splits(g)};
+  if (!(cores && fills_tensor_cores(g)) && conv2d_kernels::weight_patches_fit<simt::Target>(g))
+    return {Way::patches, conv2d_kernels::weight_patch_splits<simt::Target>(g)};
   const std::int64_t tile = g.k > 64 ? 128 : 64;
   return {cores ? Way::tensor_cores : Way::products,
           splits(divide_up(g.k, tile) * divide_up(taps, tile) * g.groups)};

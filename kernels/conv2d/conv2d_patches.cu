@@ -269,12 +269,24 @@ void with_source(const Tensor& images, const Conv2dPrologue& prologue, F&& f) {
 
 namespace conv2d_kernels {
 
-bool patches_fit(const Correlation& g) { return plan_patches(g).rows > 0; }
-bool weight_patches_fit(const Correlation& g) { return plan_weight(g).band.rows > 0; }
+template <typename Target>
+bool patches_fit(const Correlation& g) {
+  return plan_patches(g).rows > 0;
+}
+template bool patches_fit<simt::Target>(const Correlation& g);
+
+template <typename Target>
+bool weight_patches_fit(const Correlation& g) {
+  return plan_weight(g).band.rows > 0;
+}
+template bool weight_patches_fit<simt::Target>(const Correlation& g);
+
+template <typename Target>
 std::int64_t weight_patch_splits(const Correlation& g) {
   const WeightPlan plan = plan_weight(g);
   return plan.blocks * plan.row_groups;
 }
+template std::int64_t weight_patch_splits<simt::Target>(const Correlation& g);
 
 template <typename Target>
 void correlate_patches(const Correlate& call) {

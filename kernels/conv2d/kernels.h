@@ -33,8 +33,11 @@ struct WeightGradient {
 
 // Few channels in, or few out: patches of the image in shared memory, sums of 8 x 8 in registers.
 // One group. False: patches would not fit, or not be worth it.
+template <typename Target>
 bool patches_fit(const Correlation& g);
+template <typename Target>
 bool weight_patches_fit(const Correlation& g);
+template <typename Target>
 std::int64_t weight_patch_splits(const Correlation& g);
 template <typename Target>
 void correlate_patches(const Correlate& call);
