@@ -2,12 +2,16 @@
 // notice.
 #include <fmt/core.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 
 #include <array>
+#include <cstdio>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "core/error.h"
 #include "kernels/drivers/checks.h"
 #include "kernels/simt/checked.h"
 #include "kernels/simt/options.h"
@@ -86,21 +90,47 @@ std::string noticed_by(const std::vector<Subject>& subjects, const std::vector<B
   return "";
 }
 
+// What judge() prints for the barrier number `index` of a room, from a process of its own: without
+// its barrier a kernel may follow an offset that nobody wrote, and end the process.
+std::string noticed_elsewhere(const std::string& room, std::size_t index) {
+  const std::string self = std::filesystem::read_symlink("/proc/self/exe").string();
+  const std::string command = fmt::format("'{}' --judge {} {} 2>/dev/null", self, room, index);
+  std::FILE* child = ::popen(command.c_str(), "r");
+  if (child == nullptr) return "no process could be started";
+  std::string answer;
+  for (int c; (c = std::fgetc(child)) != EOF;) answer += static_cast<char>(c);
+  const int status = ::pclose(child);
+  if (WIFSIGNALED(status) || (WIFEXITED(status) && WEXITSTATUS(status) > 128)) return "crash";
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? answer : "no answer";
+}
+
+const OpEntry& room_of(std::string_view name) {
+  for (const OpEntry& room : all_rooms())
+    if (room.name == name) return room;
+  fail("no room is named {}", name);
+}
+
+int judge(std::string_view name, std::size_t index) {
+  const std::vector<Subject> subjects = small_subjects(room_of(name));
+  std::vector<Bits> right;
+  for (const Subject& subject : subjects) right.push_back(bits_of(subject));
+  const simt::ScopedRemovedBarrier gone(barriers_of(subjects).at(index));
+  const std::string by = noticed_by(subjects, right);
+  fmt::print("{}", by.empty() ? "NOBODY" : by);
+  return 0;
+}
+
 TEST(Mutants, MissingBarriersAreNoticed) {
   int removed = 0, noticed = 0;
   fmt::print("{:<24} {:<44} {}\n", "room", "barrier removed", "noticed by");
   for (const OpEntry& room : all_rooms()) {
-    const std::vector<Subject> subjects = small_subjects(room);
-    std::vector<Bits> right;
-    for (const Subject& subject : subjects) right.push_back(bits_of(subject));
-    for (const simt::BarrierSite& site : barriers_of(subjects)) {
-      const simt::ScopedRemovedBarrier gone(site);
-      const std::string by = noticed_by(subjects, right);
+    const std::vector<simt::BarrierSite> sites = barriers_of(small_subjects(room));
+    for (std::size_t i = 0; i < sites.size(); ++i) {
+      const std::string by = noticed_elsewhere(std::string(room.name), i);
       ++removed;
-      noticed += by.empty() ? 0 : 1;
+      noticed += by == "schedule" || by == "detector" || by == "crash" ? 1 : 0;
       fmt::print("{:<24} {:<44} {}\n", room.name,
-                 fmt::format("{}:{}", short_name(site.file), site.line),
-                 by.empty() ? "NOBODY" : by);
+                 fmt::format("{}:{}", short_name(sites[i].file), sites[i].line), by);
     }
   }
   fmt::print("{} of {} missing barriers noticed\n", noticed, removed);
@@ -112,6 +142,9 @@ TEST(Mutants, MissingBarriersAreNoticed) {
 }  // namespace cucina::drivers
 
 int main(int argc, char** argv) {
+  const std::vector<std::string> arguments(argv, argv + argc);
+  if (arguments.size() == 4 && arguments[1] == "--judge")
+    return cucina::drivers::judge(arguments[2], std::stoul(arguments[3]));
   ::testing::InitGoogleTest(&argc, argv);
   return RUN_ALL_TESTS();
 }
