@@ -111,7 +111,7 @@ std::map<std::string, std::string> flatten(const std::vector<Section>& sections)
   std::map<std::string, std::string> all;
   for (const auto& [name, settings] : sections)
     for (const auto& [key, setting] : settings)
-      all[name.empty() ? key : name + "." + key] =
+      all[name.empty() ? key : fmt::format("{}.{}", name, key)] =
           std::visit([](const auto& value) { return value_text(value); }, setting);
   return all;
 }
