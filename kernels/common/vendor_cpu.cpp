@@ -63,31 +63,4 @@ void add_into(const Tensor& from, const Tensor& to) {
   to.dtype() == DType::bf16 ? add<bfloat16>(from, to) : add<float>(from, to);
 }
 
-void column_sum(const char* what, const Tensor& x, Write write, const Tensor& out) {
-  const std::int64_t columns = out.elements();
-  if (columns == 0) return;
-  const std::int64_t rows = x.elements() / columns;
-  if (rows <= 1) {  // oneDNN refuses to reduce nothing
-    if (write == Write::overwrite) out.zero();
-    if (rows == 1) add_into(x, out);
-    return;
-  }
-  using Tag = dnnl::memory::format_tag;
-  struct Plan {
-    dnnl::memory::desc from, to;
-    dnnl::reduction sum;
-  };
-  const auto plan = cached(PlanKey("column_sum", x.dtype(), rows, columns), [&] {
-    const auto from = describe({rows, columns}, Tag::ab, x.dtype());
-    const auto to = describe({1, columns}, Tag::ab, x.dtype());
-    return Plan{from, to,
-                dnnl::reduction(primitive<dnnl::reduction>(dnnl::algorithm::reduction_sum, from, to,
-                                                           0.f, 0.f))};
-  });
-  deliver(out, write, [&](const Tensor& sums) {
-    execute(what, plan->sum,
-            {{DNNL_ARG_SRC, wrap(plan->from, x)}, {DNNL_ARG_DST, wrap(plan->to, sums)}});
-  });
-}
-
 }  // namespace cucina::onednn

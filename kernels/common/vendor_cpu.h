@@ -64,10 +64,6 @@ template <typename Compute>
 void deliver(const Tensor& target, Write write, Compute compute);
 void add_into(const Tensor& from, const Tensor& to);
 
-// out[j] (+)= the sum of x[i,j] over all rows i, for x seen as a matrix with out.elements()
-// columns.
-void column_sum(const char* what, const Tensor& x, Write write, const Tensor& out);
-
 template <typename Compute>
 void deliver(const Tensor& target, Write write, Compute compute) {
   if (write == Write::overwrite) {
