@@ -4,17 +4,15 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <ctime>
-#include <fstream>
 #include <iostream>
 #include <memory>
 #include <optional>
 #include <set>
 
 #include "core/error.h"
+#include "core/whole_file.h"
 #include "recipe/cli/bench_report.h"
 #include "recipe/cli/command.h"
 #include "recipe/cli/options.h"
@@ -98,38 +96,6 @@ std::vector<Job> all_jobs(const Options& options, Device device) {
   return jobs;
 }
 
-// A file that holds all of what was written to it, or what it held before.
-class WholeFile {
- public:
-  explicit WholeFile(std::string path)
-      : path_(std::move(path)), temporary_(fmt::format("{}.tmp.{}", path_, ::getpid())) {
-    file_.open(temporary_);  // now, before minutes of measuring
-    if (!file_) refuse();
-  }
-  ~WholeFile() {
-    if (!written_) std::remove(temporary_.c_str());
-  }
-  WholeFile(const WholeFile&) = delete;
-  WholeFile& operator=(const WholeFile&) = delete;
-
-  void write(const std::string& text) {
-    file_ << text;
-    file_.close();
-    if (!file_ || std::rename(temporary_.c_str(), path_.c_str()) != 0) refuse();
-    written_ = true;
-  }
-
- private:
-  [[noreturn]] void refuse() const {
-    fail(ExitCode::run_failed, "bench: {} cannot be written ({}); give --json another file", path_,
-         std::strerror(errno));
-  }
-
-  std::string path_, temporary_;
-  std::ofstream file_;
-  bool written_ = false;
-};
-
 // How far it is, on stderr: one redrawn line on a terminal, else a line for each op.
 class Talk {
  public:
@@ -203,7 +169,13 @@ int run(const Options& options) {
   const bool color =
       report::use_color(report::parse_color_mode(options.color), ::isatty(STDOUT_FILENO) == 1);
   std::optional<WholeFile> file;
-  if (table && !options.json.empty()) file.emplace(options.json);
+  if (table && !options.json.empty()) {
+    // Opened now, before minutes of measuring.
+    file.emplace(options.json, [&](const std::string& cause) {
+      fail(ExitCode::run_failed, "bench: {} cannot be written ({}); give --json another file",
+           options.json, cause);
+    });
+  }
 
   const skeleton::InterruptGuard interrupts;
   Talk talk(options.quiet, jobs.size());
@@ -243,7 +215,10 @@ int run(const Options& options) {
   report["rows"] = rows;
   const std::string text = report.dump(1) + "\n";
   if (!table) print(text);
-  if (file) file->write(text);
+  if (file) {
+    file->write(text);
+    file->finish();
+  }
   if (signal == 0) return 0;
   talk.clear();
   if (!options.quiet)

@@ -9,10 +9,10 @@
 #include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <system_error>
 #include <vector>
 
 #include "core/error.h"
+#include "core/whole_file.h"
 
 namespace cucina::report {
 
@@ -53,19 +53,12 @@ void rewind_metrics(const std::filesystem::path& path, std::int64_t step) {
            path.string(), number);
     if (json["step"].get<std::int64_t>() <= step && json["split"] != "test") kept += line + '\n';
   }
-  const std::string temporary =
-      (path.parent_path() / fmt::format(".{}.tmp.{}", path.filename().string(), ::getpid()))
-          .string();
-  std::ofstream out(temporary, std::ios::binary | std::ios::trunc);
-  out << kept;
-  out.close();
-  std::error_code error;
-  if (out) std::filesystem::rename(temporary, path, error);
-  if (!out || error) {
-    ::unlink(temporary.c_str());
+  WholeFile rewound(path, [&](const std::string& cause) {
     fail(ExitCode::run_failed, "{}: cannot be written ({}); free some space and resume again",
-         path.string(), error ? error.message() : std::strerror(errno));
-  }
+         path.string(), cause);
+  });
+  rewound.write(kept);
+  rewound.finish();
 }
 
 MetricsLog::MetricsLog(const std::filesystem::path& path, bool append) : path_(path.string()) {

@@ -7,11 +7,11 @@
 #include <cerrno>
 #include <cmath>
 #include <cstring>
-#include <fstream>
 #include <string_view>
 #include <system_error>
 
 #include "core/error.h"
+#include "core/whole_file.h"
 
 namespace cucina::report {
 namespace {
@@ -158,20 +158,13 @@ RunDirectory::RunDirectory(const std::filesystem::path& path, Existing existing)
 }
 
 void RunDirectory::write_config(const std::vector<Section>& sections) const {
-  const std::string temporary =
-      (path_ / (".config.toml.tmp." + std::to_string(::getpid()))).string();
-  std::ofstream file(temporary, std::ios::binary | std::ios::trunc);
-  file << to_toml(sections);
-  file.close();
-  std::error_code error;
-  if (file) std::filesystem::rename(temporary, config(), error);
-  if (!file || error) {
-    const std::string cause = error ? error.message() : std::strerror(errno);
-    ::unlink(temporary.c_str());
+  WholeFile file(config(), [&](const std::string& cause) {
     fail(ExitCode::run_failed,
          "{}: cannot be written ({}); free some space or choose another --out", config().string(),
          cause);
-  }
+  });
+  file.write(to_toml(sections));
+  file.finish();
 }
 
 }  // namespace cucina::report
