@@ -4,6 +4,7 @@
 #include "kernels/common/image_taps.h"
 #include "kernels/common/pack.h"
 #include "kernels/conv2d/kernels.h"
+#include "kernels/conv2d/sources.h"
 #include "kernels/simt/unrolled.h"
 
 namespace cucina {
@@ -13,18 +14,6 @@ using conv2d_kernels::Correlate;
 using conv2d_kernels::WeightGradient;
 
 // Calls f with T and the source of `images`, after the prologue where there is one.
-template <typename F>
-void with_source(const Tensor& images, const Conv2dPrologue& prologue, F&& f) {
-  for_floating("conv2d", images.dtype(), [&]<typename T>() {
-    if (prologue.defined()) {
-      f(PrologueSource<T>{images.data<T>(), prologue.scale.data<Compute<T>>(),
-                          prologue.shift.data<Compute<T>>(), prologue.relu});
-    } else {
-      f(PlainSource<T>{images.data<T>()});
-    }
-  });
-}
-
 template <typename T>
 Result<T> result_of(const Correlate& call) {
   return {call.bias.defined() ? call.bias.data<T>() : nullptr, call.result.data<T>(),

@@ -5,6 +5,7 @@
 #include "kernels/common/image_taps.h"
 #include "kernels/common/outer_product.h"
 #include "kernels/conv2d/kernels.h"
+#include "kernels/conv2d/sources.h"
 
 namespace cucina {
 namespace {
@@ -251,18 +252,6 @@ WeightPlan plan_weight(const Correlation& g) {
   plan.blocks = std::min<std::int64_t>(
       {g.n * bands_of(g, plan.band), kEnoughBlocks, kMostSums / plan.row_groups});
   return plan;
-}
-
-template <typename F>
-void with_source(const Tensor& images, const Conv2dPrologue& prologue, F&& f) {
-  for_floating("conv2d", images.dtype(), [&]<typename T>() {
-    if (prologue.defined()) {
-      f(PrologueSource<T>{images.data<T>(), prologue.scale.data<Compute<T>>(),
-                          prologue.shift.data<Compute<T>>(), prologue.relu});
-    } else {
-      f(PlainSource<T>{images.data<T>()});
-    }
-  });
 }
 
 }  // namespace
