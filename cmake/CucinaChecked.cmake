@@ -1,6 +1,6 @@
 # The checked build: host kernels compiled so that every memory access calls simt's race detector. -fsanitize=thread only
 # inserts the calls; what answers them is kernels/simt/checked_runtime.cpp, not libtsan, which is not linked.
-set(CUCINA_CHECKED_FLAGS -fsanitize=thread -g -O1 -Wno-tsan)
+set(CUCINA_CHECKED_FLAGS -fsanitize=thread -g1 -O1 -Wno-tsan)
 
 add_library(cucina_checked_kernels OBJECT ${CUCINA_KERNELS})
 target_link_libraries(cucina_checked_kernels PUBLIC cucina_flags)

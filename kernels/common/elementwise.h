@@ -116,11 +116,8 @@ inline bool packs_fit(const MapShape& shape, std::initializer_list<Tensor> tenso
 template <int kWidth, typename Functor>
 void map_packs(const char* name, const Stream& stream, const MapShape& shape,
                std::initializer_list<Tensor> tensors, const Functor& functor) {
-  if (packs_fit(shape, tensors, kWidth)) {
-    simt::map_rows<kWidth>(name, stream, shape.rows, shape.columns, functor);
-  } else {
-    simt::map_rows<1>(name, stream, shape.rows, shape.columns, functor);
-  }
+  simt::map_rows<kWidth>(name, stream, shape.rows, shape.columns, packs_fit(shape, tensors, kWidth),
+                         functor);
 }
 
 // 16 bytes' worth of the narrowest of the types.

@@ -119,13 +119,9 @@ void observe_atomic(const void* address, std::size_t bytes, const std::source_lo
     executor->observer()->atomic(address, bytes, where);
 }
 
-bool map_as_threads() {
-#ifdef __SANITIZE_ADDRESS__
-  return true;  // so that a sanitizer's report can name the index
-#else
+bool threads_wanted() {
   const Options options = simt::options();
   return options.schedule != Schedule::forward || options.detect_races;
-#endif
 }
 
 }  // namespace detail

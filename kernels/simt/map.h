@@ -20,6 +20,11 @@ inline namespace host {
 
 namespace detail {
 
+#ifndef __CUDACC__
+// Do the options of this moment ask for an order of threads, or for checks of them?
+bool threads_wanted();
+#endif
+
 inline constexpr unsigned kMapThreads = 256;
 
 template <typename Functor>
@@ -44,10 +49,11 @@ void launch_map(const char* name, const Stream& stream, std::int64_t n, const Fu
   launch(name, map_kernel<Functor>, config, functor, n);
 }
 
-// Threads take packs of kWidth elements; what remains at the end is taken one by one.
+// Threads take packs of kWidth elements, `packs` of them; what remains is taken one by one.
 template <int kWidth, typename Functor>
 __global__ void __launch_bounds__(kMapThreads)
-    map_rows_kernel(const Functor functor, std::int64_t rows, std::int64_t columns) {
+    map_rows_kernel(const Functor functor, std::int64_t rows, std::int64_t columns,
+                    std::int64_t packs) {
   const std::int64_t n = rows * columns;
   const auto row_of = [&](std::int64_t i) {
     if (rows == 1) return std::int64_t{0};
@@ -58,7 +64,6 @@ __global__ void __launch_bounds__(kMapThreads)
   };
   const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
   const std::int64_t thread = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  const std::int64_t packs = n / kWidth;
   for (std::int64_t pack = thread; pack < packs; pack += stride) {
     const std::int64_t i = pack * kWidth;
     const std::int64_t row = row_of(i);
@@ -72,24 +77,32 @@ __global__ void __launch_bounds__(kMapThreads)
 
 template <int kWidth, typename Functor>
 void launch_map_rows(const char* name, const Stream& stream, std::int64_t rows,
-                     std::int64_t columns, const Functor& functor) {
+                     std::int64_t columns, bool packed, const Functor& functor) {
   constexpr std::int64_t kMaxBlocks = 1 << 16;
-  const std::int64_t threads = (rows * columns + kWidth - 1) / kWidth;
+  const std::int64_t n = rows * columns;
+  const std::int64_t packs = packed ? n / kWidth : 0;
+  const std::int64_t threads = packs > 0 ? packs : n;
   const std::int64_t blocks = (threads + kMapThreads - 1) / kMapThreads;
   const LaunchConfig config = {
       .grid = {static_cast<unsigned>(blocks < kMaxBlocks ? blocks : kMaxBlocks)},
       .block = {kMapThreads},
       .shared_bytes = 0,
       .stream = stream};
-  launch(name, map_rows_kernel<kWidth, Functor>, config, functor, rows, columns);
+  launch(name, map_rows_kernel<kWidth, Functor>, config, functor, rows, columns, packs);
 }
 
 // False where plain loops do: on the host, unless order or checks are asked for, so that every
-// index must be a thread of its own.
-#ifdef __CUDACC__
+// index must be a thread of its own. Sanitizers and the race detector always want that: their
+// reports then name the index.
+namespace {
+#if defined(__CUDACC__) || defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 constexpr bool map_as_threads() { return true; }
 #else
-bool map_as_threads();
+inline bool map_as_threads() { return threads_wanted(); }
+#endif
+}  // namespace
+
+#ifndef __CUDACC__
 
 // Vectorised: the calls are independent of one another, which is what a map promises.
 template <typename Functor>
@@ -166,13 +179,13 @@ void map(const char* name, const Stream& stream, std::int64_t n, const Functor& 
 // The same for a matrix of `rows` rows of `columns` elements, one behind the other: functor.row(r)
 // gives what its row needs, a struct with `template <int width> __device__ void at(std::int64_t i,
 // std::int64_t column) const` for the elements [i, i + width), which are columns [column, column +
-// width). Each element is handled once, with width kWidth or 1; by plain loops with width 1, or,
-// where there is one row, with the struct's kLoopWidth, a power of two up to 4096. kWidth divides
-// `columns`, unless there is one row.
+// width). Each element is handled once, with width kWidth, if `packed`, or 1; by plain loops with
+// width 1, or, where there is one row, with the struct's kLoopWidth, a power of two up to 4096. To
+// be packed, kWidth must divide `columns`, unless there is one row.
 //   throws   as launch
 template <int kWidth, typename Functor>
 void map_rows(const char* name, const Stream& stream, std::int64_t rows, std::int64_t columns,
-              const Functor& functor) {
+              bool packed, const Functor& functor) {
   if (rows <= 0 || columns <= 0) return;
 #ifndef __CUDACC__
   if (!detail::map_as_threads()) {
@@ -184,7 +197,7 @@ void map_rows(const char* name, const Stream& stream, std::int64_t rows, std::in
     return;
   }
 #endif
-  detail::launch_map_rows<kWidth>(name, stream, rows, columns, functor);
+  detail::launch_map_rows<kWidth>(name, stream, rows, columns, packed, functor);
 }
 
 }  // inline namespace of the target

@@ -66,12 +66,12 @@ struct MarkElements {
 };
 
 template <int kWidth>
-void check_map_rows(std::int64_t rows, std::int64_t columns) {
+void check_map_rows(std::int64_t rows, std::int64_t columns, bool packed = true) {
   constexpr std::int64_t kGuard = 16;  // elements at the end that nobody may touch
   const std::int64_t n = rows * columns;
   std::vector<std::int64_t> marks(n + kGuard, -1);
   std::vector<int> calls(n + kGuard);
-  simt::map_rows<kWidth>("test.map_rows", Stream(), rows, columns,
+  simt::map_rows<kWidth>("test.map_rows", Stream(), rows, columns, packed,
                          MarkElements{marks.data(), calls.data()});
   for (std::int64_t i = 0; i < n; ++i) {
     ASSERT_EQ(calls[i], 1) << i << " of " << rows << " x " << columns;
@@ -86,6 +86,7 @@ TEST(Map, of_rows_handles_every_element_once_and_knows_its_row_and_column) {
     const simt::ScopedOptions options({.schedule = schedule, .poison_shared = true});
     for (const std::int64_t columns : {1, 3, 31, 257, 1027, 262147}) {
       check_map_rows<4>(1, columns);
+      check_map_rows<4>(7, columns, false);
       check_map_rows<1>(7, columns);
     }
     for (const std::int64_t columns : {4, 36, 1028, 65536}) check_map_rows<4>(5, columns);
