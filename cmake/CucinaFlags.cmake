@@ -16,7 +16,7 @@ if(CMAKE_BUILD_TYPE STREQUAL "Release")
 endif()
 if(CUCINA_SANITIZE)
   target_compile_options(cucina_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${CUCINA_SANITIZE}
-    -fno-sanitize-recover=all -fno-omit-frame-pointer -g>)
+    -fno-sanitize-recover=all -fno-omit-frame-pointer -g1>)
   if(CUCINA_SANITIZE MATCHES "undefined")
     target_compile_options(cucina_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=bounds-strict>)
   endif()
