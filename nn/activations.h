@@ -14,6 +14,7 @@ class GELU : public Module {
   Tensor forward(const Tensor& x) override;
   Shape output_shape(const Shape& x) const override { return x; }
   std::string describe() const override { return tanh_ ? "GELU tanh" : "GELU"; }
+  std::string write_graph(const GraphInput& in) const override;
 
  private:
   bool tanh_;
@@ -25,6 +26,7 @@ class SiLU : public Module {
   Tensor forward(const Tensor& x) override;
   Shape output_shape(const Shape& x) const override { return x; }
   std::string describe() const override { return "SiLU"; }
+  std::string write_graph(const GraphInput& in) const override;
 };
 
 class Sigmoid : public Module {
@@ -32,6 +34,7 @@ class Sigmoid : public Module {
   Tensor forward(const Tensor& x) override;
   Shape output_shape(const Shape& x) const override { return x; }
   std::string describe() const override { return "Sigmoid"; }
+  std::string write_graph(const GraphInput& in) const override;
 };
 
 class Tanh : public Module {
@@ -39,6 +42,7 @@ class Tanh : public Module {
   Tensor forward(const Tensor& x) override;
   Shape output_shape(const Shape& x) const override { return x; }
   std::string describe() const override { return "Tanh"; }
+  std::string write_graph(const GraphInput& in) const override;
 };
 
 }  // namespace cucina::nn

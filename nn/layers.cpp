@@ -1,6 +1,8 @@
 // Layers: checks when they are made, shapes without computing, and calls of the ops' front doors.
 #include "nn/layers.h"
 
+#include <cmath>
+
 #include "core/error.h"
 #include "kernels/batch_norm/batch_norm.h"
 #include "kernels/dropout/dropout.h"
@@ -44,6 +46,14 @@ std::int64_t moved(const char* layer, std::int64_t size, std::int64_t window, in
 
 Shape pooled(const char* layer, const Shape& x, const Pool2dParams& params) {
   check_rank(layer, x, 4);
+  constexpr int kLargestWindow = 15;
+  if (params.window < 1 || params.window > kLargestWindow || params.stride < 1 || params.pad < 0 ||
+      params.pad >= params.window)
+    fail(
+        "{}: window {}, stride {} and pad {}; a window from 1 to {}, a stride of at least 1 and "
+        "less "
+        "pad than window are needed",
+        layer, params.window, params.stride, params.pad, kLargestWindow);
   return {x[0], moved(layer, x[1], params.window, params.stride, params.pad),
           moved(layer, x[2], params.window, params.stride, params.pad), x[3]};
 }
@@ -80,6 +90,10 @@ Shape Linear::output_shape(const Shape& x) const {
 
 std::string Linear::describe() const {
   return fmt::format("Linear {}->{}{}", in_, out_, bias_.defined() ? "" : ", no bias");
+}
+
+double Linear::flops(const Shape& x) const {
+  return 2.0 * static_cast<double>(x[0] * in_) * static_cast<double>(out_);
 }
 
 Conv2d::Conv2d(std::int64_t in, std::int64_t out, std::int64_t window, const Conv2dOptions& options)
@@ -125,6 +139,11 @@ std::string Conv2d::describe() const {
   return text;
 }
 
+double Conv2d::flops(const Shape& x) const {
+  const double taps = static_cast<double>(weight_.elements()) / static_cast<double>(out_);
+  return 2.0 * taps * static_cast<double>(output_shape(x).elements());
+}
+
 BatchNorm2d::BatchNorm2d(std::int64_t channels, float momentum, double eps)
     : channels_(channels), momentum_(momentum), eps_(eps) {
   check_sizes("BatchNorm2d", channels, channels);
@@ -166,6 +185,12 @@ Shape GlobalAvgPool::output_shape(const Shape& x) const {
   check_rank("GlobalAvgPool", x, 4);
   return {x[0], x[3]};
 }
+
+Scale::Scale(double factor) : factor_(factor) {
+  if (!std::isfinite(factor)) fail("Scale: the factor is {}; it must be finite", factor);
+}
+Tensor Scale::forward(const Tensor& x) { return scale(x, factor_); }
+std::string Scale::describe() const { return fmt::format("Scale by {}", factor_); }
 
 Dropout::Dropout(float p) : p_(p) { check_probability("Dropout", p); }
 Tensor Dropout::forward(const Tensor& x) {

@@ -24,6 +24,8 @@ class Linear : public Module {
   Tensor forward(const Tensor& x) override;
   Shape output_shape(const Shape& x) const override;
   std::string describe() const override;
+  std::string write_graph(const GraphInput& in) const override;
+  double flops(const Shape& x) const override;
 
   const Tensor& weight() const { return weight_; }
   const Tensor& bias() const { return bias_; }
@@ -52,6 +54,10 @@ class Conv2d : public Module {
   Tensor forward(const Tensor& x) override;
   Shape output_shape(const Shape& x) const override;
   std::string describe() const override;
+  std::string write_graph(const GraphInput& in) const override;
+  double flops(const Shape& x) const override;
+
+  const Tensor& weight() const { return weight_; }
 
  private:
   std::int64_t in_;
@@ -72,6 +78,7 @@ class BatchNorm2d : public Module {
   Tensor forward(const Tensor& x) override;
   Shape output_shape(const Shape& x) const override;
   std::string describe() const override;
+  std::string write_graph(const GraphInput& in) const override;
 
  private:
   std::int64_t channels_;
@@ -89,6 +96,7 @@ class ReLU : public Module {
   Tensor forward(const Tensor& x) override;
   Shape output_shape(const Shape& x) const override { return x; }
   std::string describe() const override { return "ReLU"; }
+  std::string write_graph(const GraphInput& in) const override;
 };
 
 class MaxPool2d : public Module {
@@ -97,6 +105,7 @@ class MaxPool2d : public Module {
   Tensor forward(const Tensor& x) override;
   Shape output_shape(const Shape& x) const override;
   std::string describe() const override;
+  std::string write_graph(const GraphInput& in) const override;
 
  private:
   Pool2dParams params_;
@@ -108,6 +117,7 @@ class AvgPool2d : public Module {
   Tensor forward(const Tensor& x) override;
   Shape output_shape(const Shape& x) const override;
   std::string describe() const override;
+  std::string write_graph(const GraphInput& in) const override;
 
  private:
   Pool2dParams params_;
@@ -119,6 +129,20 @@ class GlobalAvgPool : public Module {
   Tensor forward(const Tensor& x) override;
   Shape output_shape(const Shape& x) const override;
   std::string describe() const override { return "GlobalAvgPool"; }
+  std::string write_graph(const GraphInput& in) const override;
+};
+
+// y = factor x, as where logits are scaled before the loss.
+class Scale : public Module {
+ public:
+  explicit Scale(double factor);
+  Tensor forward(const Tensor& x) override;
+  Shape output_shape(const Shape& x) const override { return x; }
+  std::string describe() const override;
+  std::string write_graph(const GraphInput& in) const override;
+
+ private:
+  double factor_;
 };
 
 // A layer that draws random numbers while training.
@@ -142,6 +166,7 @@ class Dropout : public RandomModule {
   Tensor forward(const Tensor& x) override;
   Shape output_shape(const Shape& x) const override { return x; }
   std::string describe() const override;
+  std::string write_graph(const GraphInput& in) const override;
 
  private:
   float p_;
@@ -154,6 +179,7 @@ class Dropout2d : public RandomModule {
   Tensor forward(const Tensor& x) override;
   Shape output_shape(const Shape& x) const override { return x; }
   std::string describe() const override;
+  std::string write_graph(const GraphInput& in) const override;
 
  private:
   float p_;
@@ -165,6 +191,7 @@ class Flatten : public Module {
   Tensor forward(const Tensor& x) override { return x.flatten(); }
   Shape output_shape(const Shape& x) const override;
   std::string describe() const override { return "Flatten"; }
+  std::string write_graph(const GraphInput& in) const override;
 };
 
 // Gives every RandomModule below `module` a stream of its own, drawn from `random`, and `step`.

@@ -11,12 +11,16 @@ namespace {
 void append_prefixed(std::vector<NamedTensor>* to, const std::string& child,
                      std::vector<NamedTensor> tensors) {
   for (NamedTensor& tensor : tensors) {
-    tensor.name = child + "." + tensor.name;
+    tensor.name = joined(child, tensor.name);
     to->push_back(std::move(tensor));
   }
 }
 
 }  // namespace
+
+std::string joined(const std::string& parent, const std::string& child) {
+  return parent.empty() ? child : parent + "." + child;
+}
 
 std::vector<NamedTensor> Module::parameters() const {
   std::vector<NamedTensor> all = parameters_;
@@ -43,6 +47,18 @@ void Module::train(bool training) {
   for (Module* module : modules()) module->training_ = training;
 }
 
+void Module::freeze(const std::string& name) const {
+  bool found = false;
+  for (NamedTensor& parameter : parameters()) {
+    if (parameter.name != name && !parameter.name.starts_with(name + ".")) continue;
+    parameter.tensor.set_requires_grad(false);
+    found = true;
+  }
+  if (!found)
+    fail("freeze: no parameter is named '{}' or begins with '{}.'; cucina models NAME lists them",
+         name, name);
+}
+
 void Module::move_buffers(Device device) {
   for (const NamedTensor& buffer : buffers()) {
     const DType dtype = buffer.tensor.dtype();
@@ -50,6 +66,18 @@ void Module::move_buffers(Device device) {
     if (buffer.tensor.device() == device) continue;
     buffer.tensor.move_to(Storage::allocate(buffer.tensor.bytes(), device), 0);
   }
+}
+
+Shape Module::place(const std::string& name, const Shape& x,
+                    std::vector<PlacedLayer>* layers) const {
+  const Shape y = output_shape(x);
+  layers->push_back({name, this, x, y});
+  return y;
+}
+
+std::string Module::write_graph(const GraphInput& in) const {
+  fail("export: {} ({}) does not say what it is in ONNX; write its write_graph()", in.name,
+       describe());
 }
 
 Tensor Module::add_parameter(const std::string& name, const Shape& shape,
@@ -105,6 +133,24 @@ Shape Sequential::output_shape(const Shape& x) const {
   Shape shape = x;
   for (const auto& [name, child] : children()) shape = child->output_shape(shape);
   return shape;
+}
+
+Shape Sequential::place(const std::string& name, const Shape& x,
+                        std::vector<PlacedLayer>* layers) const {
+  Shape shape = x;
+  for (const auto& [child_name, child] : children())
+    shape = child->place(joined(name, child_name), shape, layers);
+  return shape;
+}
+
+std::string Sequential::write_graph(const GraphInput& in) const {
+  GraphInput next = in;
+  for (const auto& [name, child] : children()) {
+    next.name = joined(in.name, name);
+    next.x = child->write_graph(next);
+    next.shape = child->output_shape(next.shape);
+  }
+  return next.x;
 }
 
 std::string Sequential::describe() const {

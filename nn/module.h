@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/tensor.h"
+#include "nn/graph.h"
 
 namespace cucina::nn {
 
@@ -29,6 +30,13 @@ struct NamedModule {
   std::shared_ptr<Module> module;
 };
 
+// A layer where it stands in a network.
+struct PlacedLayer {
+  std::string name;  // "layer1.0.conv1"
+  const Module* layer;
+  Shape x, y;  // what goes in, what comes out
+};
+
 // A module is made in training mode, its parameters uninitialised and on the cpu (nn/init.h fills
 // them, nn/parameter_arena.h moves them).
 class Module {
@@ -45,6 +53,16 @@ class Module {
   virtual Shape output_shape(const Shape& x) const = 0;
   // "Conv2d 1->6, 5x5, pad 2"
   virtual std::string describe() const = 0;
+  // Multiplications and additions of forward, counted apart: of convolutions and matrix products,
+  // beside which the rest is little.
+  virtual double flops(const Shape&) const { return 0; }
+  // Writes what forward does outside training in ONNX's operators; returns the name of its result.
+  //   throws   Error where a module of one's own does not say how
+  virtual std::string write_graph(const GraphInput& in) const;
+  // Appends every layer in the order of forward, those below this module in its place where it
+  // only runs them; returns the shape of the result.
+  virtual Shape place(const std::string& name, const Shape& x,
+                      std::vector<PlacedLayer>* layers) const;
 
   // Own ones first, then the children's, prefixed with the child's name and a dot.
   std::vector<NamedTensor> parameters() const;
@@ -56,6 +74,12 @@ class Module {
   bool training() const { return training_; }
   // Sets the mode of this module and all below it.
   void train(bool training = true);
+
+  // Ends the training of the parameter of that name ("conv1.weight"), or of all below it
+  // ("layer1"): they get no gradient and keep their values. Statistics of normalisations still
+  // follow the data. Before a ParameterArena is made.
+  //   throws   Error when there is none
+  void freeze(const std::string& name) const;
 
   // Moves every floating-point buffer; the parameters are moved by their arena.
   void move_buffers(Device device);
@@ -74,6 +98,9 @@ class Module {
   std::vector<NamedModule> children_;
   bool training_ = true;
 };
+
+// "layer1" and "conv1" are "layer1.conv1".
+std::string joined(const std::string& parent, const std::string& child);
 
 // The number of trainable elements.
 std::int64_t parameter_count(const Module& module);
@@ -111,6 +138,9 @@ class Sequential : public Module {
   Tensor forward(const Tensor& x) override;
   Shape output_shape(const Shape& x) const override;
   std::string describe() const override;
+  Shape place(const std::string& name, const Shape& x,
+              std::vector<PlacedLayer>* layers) const override;
+  std::string write_graph(const GraphInput& in) const override;
 };
 
 }  // namespace cucina::nn

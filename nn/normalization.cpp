@@ -29,6 +29,25 @@ std::string LayerNorm::describe() const {
   return fmt::format("LayerNorm {}{}", features_, weight_.defined() ? "" : ", not affine");
 }
 
+std::string LayerNorm::write_graph(const GraphInput& in) const {
+  Graph& graph = *in.graph;
+  // What is last in ours is second in ONNX's images.
+  const bool image = in.shape.rank() == 4;
+  const std::string x =
+      image ? graph.add("Transpose", {in.x}, {{"perm", std::vector<std::int64_t>{0, 2, 3, 1}}})
+            : in.x;
+  std::vector<std::string> inputs{x};
+  if (weight_.defined()) {
+    inputs.insert(inputs.end(), {in.own("weight"), in.own("bias")});
+  } else {
+    inputs.push_back(graph.numbers(std::vector<float>(static_cast<std::size_t>(features_), 1.0f)));
+  }
+  const std::string y =
+      graph.add("LayerNormalization", inputs,
+                {{"axis", std::int64_t{-1}}, {"epsilon", static_cast<float>(eps_)}});
+  return image ? graph.add("Transpose", {y}, {{"perm", std::vector<std::int64_t>{0, 3, 1, 2}}}) : y;
+}
+
 GroupNorm::GroupNorm(std::int64_t groups, std::int64_t channels, double eps, bool affine)
     : groups_(groups), channels_(channels), eps_(eps) {
   if (groups < 1 || channels < 1 || channels % groups != 0)
@@ -53,6 +72,24 @@ Shape GroupNorm::output_shape(const Shape& x) const {
 std::string GroupNorm::describe() const {
   return fmt::format("GroupNorm {} of {}{}", groups_, channels_,
                      weight_.defined() ? "" : ", not affine");
+}
+
+// Opset 17 normalises channels alone: each group becomes one.
+std::string GroupNorm::write_graph(const GraphInput& in) const {
+  Graph& graph = *in.graph;
+  const auto each = [&](float value) {
+    return graph.numbers(std::vector<float>(static_cast<std::size_t>(groups_), value));
+  };
+  const std::string grouped = graph.add("Reshape", {in.x, graph.sizes({0, groups_, -1})});
+  const std::string normal = graph.add("InstanceNormalization", {grouped, each(1), each(0)},
+                                       {{"epsilon", static_cast<float>(eps_)}});
+  const std::string y =
+      graph.add("Reshape", {normal, graph.sizes({-1, channels_, in.shape[1], in.shape[2]})});
+  if (!weight_.defined()) return y;
+  const std::string channels = graph.sizes({channels_, 1, 1});
+  const std::string scaled =
+      graph.add("Mul", {y, graph.add("Reshape", {in.own("weight"), channels})});
+  return graph.add("Add", {scaled, graph.add("Reshape", {in.own("bias"), channels})});
 }
 
 }  // namespace cucina::nn

@@ -19,6 +19,7 @@ class LayerNorm : public Module {
   Tensor forward(const Tensor& x) override;
   Shape output_shape(const Shape& x) const override;
   std::string describe() const override;
+  std::string write_graph(const GraphInput& in) const override;
 
  private:
   std::int64_t features_;
@@ -36,6 +37,7 @@ class GroupNorm : public Module {
   Tensor forward(const Tensor& x) override;
   Shape output_shape(const Shape& x) const override;
   std::string describe() const override;
+  std::string write_graph(const GraphInput& in) const override;
 
  private:
   std::int64_t groups_;

@@ -22,8 +22,10 @@ ParameterArena::ParameterArena(const Module& module, Device device) {
   std::vector<NamedTensor> parameters = module.parameters();
   if (parameters.empty()) fail("arena: the module has no parameters; give it a layer that has");
   const DType dtype = parameters[0].tensor.dtype();
+  const auto is_trained = [](const NamedTensor& named) { return named.tensor.requires_grad(); };
   const auto is_weight = [](const NamedTensor& named) { return named.tensor.shape().rank() >= 2; };
-  std::stable_partition(parameters.begin(), parameters.end(), is_weight);
+  const auto frozen = std::stable_partition(parameters.begin(), parameters.end(), is_trained);
+  std::stable_partition(parameters.begin(), frozen, is_weight);
   const std::int64_t step = kAlignment / static_cast<std::int64_t>(size_of(dtype));
   std::int64_t elements = 0;
   for (const NamedTensor& parameter : parameters) {
@@ -35,7 +37,8 @@ ParameterArena::ParameterArena(const Module& module, Device device) {
       continue;
     slots_.push_back({parameter.name, parameter.tensor, elements});
     elements += (parameter.tensor.elements() + step - 1) / step * step;
-    if (is_weight(parameter)) weight_elements_ = elements;
+    if (is_trained(parameter)) trained_elements_ = elements;
+    if (is_trained(parameter) && is_weight(parameter)) weight_elements_ = elements;
   }
   place(device, elements, dtype);
 }
@@ -63,7 +66,7 @@ void ParameterArena::clear_gradients() const {
 
 void ParameterArena::complete_gradients() const {
   for (const Slot& slot : slots_) {
-    if (!slot.parameter.grad().defined())
+    if (slot.parameter.requires_grad() && !slot.parameter.grad().defined())
       part(gradients_, slot.offset, slot.parameter.shape()).zero();
   }
 }

@@ -14,8 +14,9 @@ namespace cucina::nn {
 // another, laid out alike. So an optimiser's step is one launch, and clearing, norms and
 // communication see one array each. Every parameter starts at a multiple of 64 bytes; the gaps hold
 // zeros in both buffers. Weights come first, then what has one dimension (biases, and what
-// normalisations learn), each in the module's order: weight decay is for the first part alone. A
-// tensor shared by two layers has one place.
+// normalisations learn), each in the module's order: weight decay is for the first part alone. What
+// is frozen comes last, behind all that an optimiser sees. A tensor shared by two layers has one
+// place.
 class ParameterArena {
  public:
   struct Slot {
@@ -31,8 +32,10 @@ class ParameterArena {
   const Tensor& values() const { return values_; }
   const Tensor& gradients() const { return gradients_; }
   const std::vector<Slot>& slots() const { return slots_; }
-  // How many of the first elements belong to weights.
+  // How many of the first elements belong to weights that are trained.
   std::int64_t weight_elements() const { return weight_elements_; }
+  // How many of the first elements are trained.
+  std::int64_t trained_elements() const { return trained_elements_; }
   // Parameters begin at multiples of so many elements.
   std::int64_t alignment() const;
   Device device() const { return values_.device(); }
@@ -50,6 +53,7 @@ class ParameterArena {
 
   std::vector<Slot> slots_;
   std::int64_t weight_elements_ = 0;
+  std::int64_t trained_elements_ = 0;
   Tensor values_;
   Tensor gradients_;
 };

@@ -1,12 +1,19 @@
 // The blocks' forward ways, in terms of ops that bring their gradients.
 #include "nn/residual.h"
 
+#include <limits>
+
 #include "core/error.h"
 #include "kernels/binary/binary.h"
 #include "kernels/conv2d/conv2d.h"
 #include "kernels/unary/unary.h"
 
 namespace cucina::nn {
+
+void Residual::add(const std::string& name, std::shared_ptr<Module> layer) {
+  add_child(name, layer);
+  body_.push_back(std::move(layer));
+}
 
 void Residual::set_shortcut(const std::string& name, std::shared_ptr<Module> shortcut) {
   add_child(name, shortcut);
@@ -16,7 +23,8 @@ void Residual::set_shortcut(const std::string& name, std::shared_ptr<Module> sho
 Tensor Residual::forward(const Tensor& x) {
   Tensor y = x;
   for (const auto& layer : body_) y = layer->forward(y);
-  return relu(add(y, shortcut_ ? shortcut_->forward(x) : x));
+  const Tensor sum = cucina::add(y, shortcut_ ? shortcut_->forward(x) : x);
+  return relu_ ? relu(sum) : sum;
 }
 
 Shape Residual::output_shape(const Shape& x) const {
@@ -32,8 +40,37 @@ Shape Residual::output_shape(const Shape& x) const {
 }
 
 std::string Residual::describe() const {
-  return fmt::format("Residual of {}, {}", body_.size(),
-                     shortcut_ ? shortcut_->describe() : "identity");
+  return fmt::format("Residual of {}, {}{}", body_.size(),
+                     shortcut_ ? shortcut_->describe() : "identity", relu_ ? "" : ", no relu");
+}
+
+Shape Residual::place(const std::string& name, const Shape& x,
+                      std::vector<PlacedLayer>* layers) const {
+  const Shape y = output_shape(x);
+  Shape shape = x;
+  for (const auto& [child_name, child] : children()) {
+    const bool around = child == shortcut_;
+    const Shape after = child->place(joined(name, child_name), around ? x : shape, layers);
+    if (!around) shape = after;
+  }
+  layers->push_back({name, this, x, y});
+  return y;
+}
+
+std::string Residual::write_graph(const GraphInput& in) const {
+  GraphInput next = in;
+  std::string around = in.x;
+  for (const auto& [name, child] : children()) {
+    if (child == shortcut_) {
+      around = child->write_graph({in.graph, joined(in.name, name), in.x, in.shape});
+      continue;
+    }
+    next.name = joined(in.name, name);
+    next.x = child->write_graph(next);
+    next.shape = child->output_shape(next.shape);
+  }
+  const std::string sum = in.graph->add("Add", {next.x, around});
+  return relu_ ? in.graph->add("Relu", {sum}) : sum;
 }
 
 PadChannels::PadChannels(std::int64_t in, std::int64_t out, int stride)
@@ -62,6 +99,16 @@ Shape PadChannels::output_shape(const Shape& x) const {
 
 std::string PadChannels::describe() const {
   return fmt::format("PadChannels {}->{}, stride {}", in_, out_, stride_);
+}
+
+std::string PadChannels::write_graph(const GraphInput& in) const {
+  Graph& graph = *in.graph;
+  constexpr std::int64_t kEnd = std::numeric_limits<std::int64_t>::max();
+  const std::string pixels =
+      graph.add("Slice", {in.x, graph.sizes({0, 0}), graph.sizes({kEnd, kEnd}), graph.sizes({2, 3}),
+                          graph.sizes({stride_, stride_})});
+  const std::int64_t side = (out_ - in_) / 2;
+  return graph.add("Pad", {pixels, graph.sizes({0, side, 0, 0, 0, side, 0, 0})});
 }
 
 }  // namespace cucina::nn

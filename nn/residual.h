@@ -8,27 +8,33 @@
 
 namespace cucina::nn {
 
-// y = relu(body(x) + shortcut(x)). The body's layers are children of the block itself, so that
-// their parameters have PyTorch's names: "layer1.0.conv1.weight".
+// y = relu(body(x) + shortcut(x)), or without the relu. The body's layers are children of the block
+// itself, so that their parameters have PyTorch's names: "layer1.0.conv1.weight".
 //   throws   Error when the two sums have different shapes
 //   source   He, Zhang, Ren & Sun 2016, arXiv:1512.03385, figure 2
 class Residual : public Module {
  public:
+  explicit Residual(bool relu = true) : relu_(relu) {}
+
   // Appends a layer to the body.
   template <typename Layer, typename... Args>
   void make(const std::string& name, Args&&... args) {
-    auto layer = std::make_shared<Layer>(std::forward<Args>(args)...);
-    add_child(name, layer);
-    body_.push_back(std::move(layer));
+    add(name, std::make_shared<Layer>(std::forward<Args>(args)...));
   }
+  void add(const std::string& name, std::shared_ptr<Module> layer);
   // What x goes through on the other way; without a call x itself is added.
   void set_shortcut(const std::string& name, std::shared_ptr<Module> shortcut);
 
   Tensor forward(const Tensor& x) override;
   Shape output_shape(const Shape& x) const override;
   std::string describe() const override;
+  std::string write_graph(const GraphInput& in) const override;
+  // The body's layers, the shortcut's, and the block itself for its sum.
+  Shape place(const std::string& name, const Shape& x,
+              std::vector<PlacedLayer>* layers) const override;
 
  private:
+  bool relu_;
   std::vector<std::shared_ptr<Module>> body_;
   std::shared_ptr<Module> shortcut_;
 };
@@ -44,6 +50,7 @@ class PadChannels : public Module {
   Tensor forward(const Tensor& x) override;
   Shape output_shape(const Shape& x) const override;
   std::string describe() const override;
+  std::string write_graph(const GraphInput& in) const override;
 
  private:
   std::int64_t in_;

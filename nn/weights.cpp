@@ -189,6 +189,7 @@ void save_model(const std::filesystem::path& path, const Model& model, const Mod
   add("mean", info.mean);
   add("std", info.stddev);
   if (spec.dropout > 0) add("dropout", spec.dropout);
+  if (!spec.layers.empty()) metadata[std::string(kPrefix) + "layers"] = spec.layers;
   write_safetensors(path, state(*model.net), metadata);
 }
 
@@ -253,6 +254,8 @@ LoadedModel load_model(const std::filesystem::path& path) {
   spec.classes = static_cast<int>(loaded.info.class_names.size());
   if (file.metadata.count(std::string(kPrefix) + "dropout") != 0)
     spec.dropout = metadata<double>(file, "dropout");
+  if (file.metadata.count(std::string(kPrefix) + "layers") != 0)
+    spec.layers = metadata_value(file, "layers").dump(-1, ' ', true);
   try {
     loaded.model = build_model(spec);
   } catch (const Error& error) {

@@ -24,7 +24,7 @@ struct ModelInfo {
 std::vector<TensorToStore> state(const Module& module);
 
 // Writes model, weights and info into one file, whole or not at all. Metadata: format "pt", and
-// cucina.model, .image, .classes, .mean, .std (and .dropout where there is one).
+// cucina.model, .image, .classes, .mean, .std (and .dropout and .layers where there are such).
 //   throws   Error, exit code 1, when it cannot be written
 void save_model(const std::filesystem::path& path, const Model& model, const ModelInfo& info);
 

@@ -13,6 +13,7 @@
 #include "nn/models.h"
 #include "nn/weights.h"
 #include "recipe/cli/command.h"
+#include "recipe/cli/model_option.h"
 #include "recipe/cli/options.h"
 #include "recipe/report/run_directory.h"
 #include "recipe/skeleton/fingerprint.h"
@@ -102,8 +103,8 @@ int run(const Options& options) {
       fail("import: a std of {} cannot be divided by; give --std with positive numbers",
            deviation / kWhite);
   }
-  const nn::Model model = nn::make_model(options.model, options.h, options.w, options.c,
-                                         static_cast<int>(options.classes), /*seed=*/0);
+  const nn::Model model = nn::make_model(
+      model_spec(options.model, options.h, options.w, options.c, options.classes), /*seed=*/0);
   nn::load_weights(*model.net, file);
 
   const report::RunDirectory directory(
@@ -111,7 +112,7 @@ int run(const Options& options) {
   directory.write_config(
       {{"", {{"cucina", std::string(kVersion)}, {"imported_from", options.file}}},
        {"model",
-        {{"name", options.model},
+        {{"name", model.spec.name},
          {"height", options.h},
          {"width", options.w},
          {"channels", options.c},
@@ -120,13 +121,13 @@ int run(const Options& options) {
   nn::save_model(directory.model(), model, info);
   const std::string sha = skeleton::fingerprint(*model.net);
   if (options.json) {
-    const nlohmann::ordered_json line = {{"model", options.model},
+    const nlohmann::ordered_json line = {{"model", model.spec.name},
                                          {"parameters", nn::parameter_count(*model.net)},
                                          {"params_sha256", sha},
                                          {"out", options.out}};
     print(line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
   } else {
-    print(fmt::format("{}: {} parameters of {} into {}\n", options.model,
+    print(fmt::format("{}: {} parameters of {} into {}\n", model.spec.name,
                       nn::parameter_count(*model.net), options.file, directory.model().string()));
   }
   return 0;
@@ -139,9 +140,7 @@ Run add_import(CLI::App& app) {
   app.add_option("--safetensors", options->file, "Weights under PyTorch's names, its order")
       ->type_name("FILE")
       ->required();
-  std::vector<std::string> names;
-  for (const nn::KnownModel& known : nn::known_models()) names.emplace_back(known.name);
-  add_choice(app, "--model", &options->model, names, "Which model they are of; see cucina models");
+  add_model(app, &options->model, "Which model they are of");
   app.get_option("--model")->required();
   add_integer(app, "--height", &options->h, 1, "Image height in pixels");
   add_integer(app, "--width", &options->w, 1, "Image width in pixels");

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <ctime>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -16,6 +17,7 @@
 #include "nn/weights.h"
 #include "recipe/cli/augment_option.h"
 #include "recipe/cli/command.h"
+#include "recipe/cli/model_option.h"
 #include "recipe/cli/options.h"
 #include "recipe/cli/resume.h"
 #include "recipe/data/load.h"
@@ -52,8 +54,8 @@ struct Options {
 };
 
 std::string default_out(const Options& options) {
-  return fmt::format("runs/{:%Y%m%dT%H%M%SZ}-{}-{}", fmt::gmtime(std::time(nullptr)), options.model,
-                     options.seed);
+  return fmt::format("runs/{:%Y%m%dT%H%M%SZ}-{}-{}", fmt::gmtime(std::time(nullptr)),
+                     std::filesystem::path(options.model).stem().string(), options.seed);
 }
 
 std::vector<std::pair<std::string, report::Setting>> settings(
@@ -113,6 +115,8 @@ std::vector<report::Section> settings(const Options& options, const data::Datase
         {"ema", train.ema}}},
       {"schedule", settings(schedule.options())},
   };
+  // Whatever becomes of the file, the run can be repeated.
+  if (!spec.layers.empty()) sections[2].settings.emplace_back("layers", spec.layers);
   const report::Section augment = section(train.augmentation, train.mixing);
   if (!augment.settings.empty()) sections.push_back(augment);
   return sections;
@@ -192,7 +196,7 @@ std::optional<skeleton::Checkpoint> make_ready(const Options& options,
 void announce(const Options& options, const nn::Model& model, const data::Dataset& data,
               skeleton::Trainer& trainer, const std::string& where) {
   if (options.quiet) return;
-  fmt::print(stderr, "{}: {} parameters, {} training images, {} {}, into {}\n", options.model,
+  fmt::print(stderr, "{}: {} parameters, {} training images, {} {}, into {}\n", model.spec.name,
              nn::parameter_count(*model.net), data.train.n, trainer.optimizer().describe(), where,
              options.out);
   const optim::Schedule& schedule = trainer.schedule();
@@ -215,13 +219,10 @@ int run(Options options) {
   const data::Dataset data = data::load(options.data);
   options.train.augmentation = options.augment.for_images(data.train.h, data.train.w, data.train.c);
   options.train.mixing = options.augment.mixing;
-  nn::Model model = nn::make_model({.name = options.model,
-                                    .h = data.train.h,
-                                    .w = data.train.w,
-                                    .c = data.train.c,
-                                    .classes = data.train.classes,
-                                    .dropout = options.dropout},
-                                   options.train.seed);
+  nn::ModelSpec spec =
+      model_spec(options.model, data.train.h, data.train.w, data.train.c, data.train.classes);
+  spec.dropout = options.dropout;
+  nn::Model model = nn::make_model(spec, options.train.seed);
   if (options.head == "prior") nn::init_head(*model.head, data::class_counts(data.train));
   skeleton::Trainer trainer(model, data, options.train);
 
@@ -301,9 +302,7 @@ Run add_train(CLI::App& app) {
                  "cifar-10-batches-bin")
       ->type_name("digits|DIR")
       ->required();
-  std::vector<std::string> names;
-  for (const nn::KnownModel& known : nn::known_models()) names.emplace_back(known.name);
-  add_choice(app, "--model", &options->model, names, "What to train; see cucina models");
+  add_model(app, &options->model, "What to train");
   add_number(app, "--dropout", &options->dropout, Numbers::below_one,
              "bn_cnn: how likely a channel is dropped");
   add_integer(app, "--epochs", &train.epochs, 1, "Passes over the training images");

@@ -70,24 +70,32 @@ optim::Schedule make_schedule(const TrainOptions& options, std::int64_t steps_pe
 }
 
 // Muon is for hidden layers: by its authors' advice neither for the first nor for the last.
-std::vector<MuonMatrix> hidden_matrices(const nn::ParameterArena& arena) {
-  std::vector<MuonMatrix> matrices;
+std::vector<MuonMatrix> hidden_matrices(const nn::Module& module, const nn::ParameterArena& arena) {
+  std::vector<Tensor> all;
+  for (const nn::NamedTensor& parameter : module.parameters())
+    if (parameter.tensor.shape().rank() >= 2) all.push_back(parameter.tensor);
+  std::vector<MuonMatrix> hidden;
   for (const nn::ParameterArena::Slot& slot : arena.slots()) {
-    if (slot.parameter.shape().rank() >= 2)
-      matrices.push_back(as_muon_matrix(slot.offset, slot.parameter.shape()));
+    const Tensor& each = slot.parameter;
+    if (each.shape().rank() < 2 || !each.requires_grad()) continue;
+    if (each.same(all.front()) || each.same(all.back())) continue;
+    hidden.push_back(as_muon_matrix(slot.offset, each.shape()));
   }
-  if (matrices.size() < 3)
+  if (hidden.empty())
     fail(
-        "optimizer muon: the model has {} weight matrices, and none between the first and the "
-        "last; choose adam",
-        matrices.size());
-  return {matrices.begin() + 1, matrices.end() - 1};
+        "optimizer muon: the model has {} weight matrices, and none to train between the first and "
+        "the last; choose adam",
+        all.size());
+  return hidden;
 }
 
-std::unique_ptr<optim::Optimizer> make_optimizer(const nn::ParameterArena& arena,
+std::unique_ptr<optim::Optimizer> make_optimizer(const nn::Module& module,
+                                                 const nn::ParameterArena& arena,
                                                  const TrainOptions& options) {
-  const optim::Flat flat{.values = arena.values(),
-                         .gradients = arena.gradients(),
+  const std::int64_t trained = arena.trained_elements();
+  if (trained == 0) fail("train: every parameter is frozen; leave some to be trained");
+  const optim::Flat flat{.values = arena.values().rows(0, trained),
+                         .gradients = arena.gradients().rows(0, trained),
                          .decayed = arena.weight_elements(),
                          .alignment = arena.alignment()};
   if (options.optimizer == "adam")
@@ -102,7 +110,7 @@ std::unique_ptr<optim::Optimizer> make_optimizer(const nn::ParameterArena& arena
                                                           .nesterov = options.nesterov});
   if (options.optimizer == "muon")
     return std::make_unique<optim::Muon>(
-        flat, hidden_matrices(arena),
+        flat, hidden_matrices(module, arena),
         optim::MuonOptions{.learning_rate = options.learning_rate,
                            .weight_decay = options.weight_decay,
                            .rest = {.learning_rate = options.learning_rate * kAdamOverMuon,
@@ -198,7 +206,7 @@ Trainer::Trainer(nn::Model& model, const data::Dataset& data, const TrainOptions
       statistics_(data::standardisation(data.train)),
       loader_(data.train, statistics_, options.batch_size, options.device),
       arena_(*model.net, options.device),
-      optimizer_(make_optimizer(arena_, options)),
+      optimizer_(make_optimizer(*model.net, arena_, options)),
       average_(make_average(arena_, options.ema)),
       steps_per_epoch_(count_steps(loader_, data.train.n, model)),
       schedule_(make_schedule(options, steps_per_epoch_)) {

@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "nn/init.h"
 #include "nn/parameter_arena.h"
+#include "nn/summary.h"
 
 namespace cucina::nn {
 namespace {
