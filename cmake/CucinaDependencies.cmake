@@ -50,6 +50,20 @@ if(NOT CUCINA_ONEDNN STREQUAL "OFF")
   endif()
 endif()
 
+# ONNX's protobuf, for cucina export --onnx.
+set(CUCINA_HAS_ONNX false)
+if(NOT CUCINA_ONNX STREQUAL "OFF")
+  find_package(Protobuf QUIET)
+  if(Protobuf_FOUND)
+    find_package(ONNX QUIET)
+  endif()
+  if(TARGET onnx_proto)
+    set(CUCINA_HAS_ONNX true)
+  elseif(CUCINA_ONNX STREQUAL "ON")
+    message(FATAL_ERROR "CUCINA_ONNX=ON but ONNX is not found: install libonnx-dev and libprotobuf-dev")
+  endif()
+endif()
+
 # CUDA: nvcc for our kernels; cuDNN 9 and cuBLASLt as the GPU's vendor backend.
 set(CUCINA_HAS_CUDA false)
 set(CUCINA_HAS_CUDNN false)

@@ -12,3 +12,4 @@ cucina_summary_line("CUDA kernels (${CUCINA_CUDA_COMPILER}, sm ${CUCINA_CUDA_ARC
   CUCINA_HAS_CUDA "put nvcc on the PATH, or this is CUCINA_CUDA=OFF")
 cucina_summary_line("cuDNN and cuBLASLt" CUCINA_HAS_CUDNN "needs CUDA and cuDNN 9")
 cucina_summary_line("oneDNN" CUCINA_HAS_ONEDNN "package libdnnl-dev")
+cucina_summary_line("ONNX export" CUCINA_HAS_ONNX "packages libonnx-dev and libprotobuf-dev")

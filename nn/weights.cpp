@@ -174,14 +174,12 @@ std::vector<TensorToStore> state(const Module& module) {
   return stored;
 }
 
-void save_model(const std::filesystem::path& path, const Model& model, const ModelInfo& info) {
+std::map<std::string, std::string> model_metadata(const Model& model, const ModelInfo& info) {
   const ModelSpec& spec = model.spec;
-  const auto text = [](const nlohmann::json& value) {
-    return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  };
-  std::map<std::string, std::string> metadata{{"format", "pt"}};
+  std::map<std::string, std::string> metadata;
   const auto add = [&](const std::string& key, const nlohmann::json& value) {
-    metadata[std::string(kPrefix) + key] = text(value);
+    metadata[std::string(kPrefix) + key] =
+        value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   };
   add("model", spec.name);
   add("image", {spec.h, spec.w, spec.c});
@@ -190,6 +188,13 @@ void save_model(const std::filesystem::path& path, const Model& model, const Mod
   add("std", info.stddev);
   if (spec.dropout > 0) add("dropout", spec.dropout);
   if (!spec.layers.empty()) metadata[std::string(kPrefix) + "layers"] = spec.layers;
+  if (!info.recipe.empty()) add("recipe", info.recipe);
+  return metadata;
+}
+
+void save_model(const std::filesystem::path& path, const Model& model, const ModelInfo& info) {
+  std::map<std::string, std::string> metadata = model_metadata(model, info);
+  metadata["format"] = "pt";
   write_safetensors(path, state(*model.net), metadata);
 }
 
@@ -249,7 +254,10 @@ LoadedModel load_model(const std::filesystem::path& path) {
       .name = metadata<std::string>(file, "model"), .h = image[0], .w = image[1], .c = image[2]};
   loaded.info = {.class_names = metadata<std::vector<std::string>>(file, "classes"),
                  .mean = metadata<std::vector<double>>(file, "mean"),
-                 .stddev = metadata<std::vector<double>>(file, "std")};
+                 .stddev = metadata<std::vector<double>>(file, "std"),
+                 .recipe = {}};
+  if (file.metadata.count(std::string(kPrefix) + "recipe") != 0)
+    loaded.info.recipe = metadata<std::map<std::string, std::string>>(file, "recipe");
   check_statistics(file, loaded.info, spec.c);
   spec.classes = static_cast<int>(loaded.info.class_names.size());
   if (file.metadata.count(std::string(kPrefix) + "dropout") != 0)

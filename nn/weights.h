@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -17,14 +18,19 @@ struct ModelInfo {
   std::vector<std::string> class_names;  // one per class
   std::vector<double> mean;              // one per channel, in the units of the stored pixels
   std::vector<double> stddev;
+  std::map<std::string, std::string> recipe = {};  // how it was trained: settings by dotted name
 };
 
 // The module's parameters and buffers under PyTorch's names and in its order of elements: filters
 // (o, i, h, w), columns behind a flatten (c, h, w), num_batches_tracked as I64.
 std::vector<TensorToStore> state(const Module& module);
 
-// Writes model, weights and info into one file, whole or not at all. Metadata: format "pt", and
-// cucina.model, .image, .classes, .mean, .std (and .dropout and .layers where there are such).
+// What goes with the arrays, each value JSON: cucina.model, .image, .classes, .mean, .std (and
+// .dropout, .layers and .recipe where there are such).
+std::map<std::string, std::string> model_metadata(const Model& model, const ModelInfo& info);
+
+// Writes model, weights and info into one file, whole or not at all. Metadata: those, and format
+// "pt".
 //   throws   Error, exit code 1, when it cannot be written
 void save_model(const std::filesystem::path& path, const Model& model, const ModelInfo& info);
 

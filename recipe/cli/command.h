@@ -13,6 +13,7 @@ using Run = std::function<int()>;
 Run add_train(CLI::App& app);
 Run add_eval(CLI::App& app);
 Run add_import(CLI::App& app);
+Run add_export(CLI::App& app);
 Run add_models(CLI::App& app);
 Run add_ops(CLI::App& app);
 Run add_gradcheck(CLI::App& app);

@@ -11,6 +11,7 @@
 #include "core/cuda_runtime.h"
 #include "core/error.h"
 #include "kernels/common/versions.h"
+#include "nn/onnx.h"
 #include "optim/all_rooms.h"
 #include "recipe/cli/command.h"
 #include "recipe/cli/options.h"
@@ -68,6 +69,9 @@ Json missing() {
   if (!kHasOnednn)
     add("oneDNN, the cpu's vendor backend",
         "apt install libdnnl-dev ocl-icd-opencl-dev, then build again");
+  if (!nn::onnx_available())
+    add("ONNX, for cucina export --onnx",
+        "apt install libonnx-dev libprotobuf-dev, then build again");
   if (!kHasCuda) {
     add("CUDA kernels",
         "install NVIDIA's package cuda-toolkit (for nvcc and cudart), then build again");

@@ -30,6 +30,7 @@ constexpr Subcommand kSubcommands[] = {
     {"train", "Train a model on a data set", &add_train},
     {"eval", "Measure a trained model on a whole split", &add_eval},
     {"import", "Make a model folder from weights that PyTorch trained", &add_import},
+    {"export", "Make an ONNX or safetensors file of a trained model", &add_export},
     {"models", "List the models, or show one's layers", &add_models},
     {"ops", "List the ops: backends, dtypes and cases", &add_ops},
     {"gradcheck", "Check the gradients of the hand-written kernels", &add_gradcheck},

@@ -246,7 +246,8 @@ int run(Options options) {
     nn::save_model(path, model,
                    {.class_names = data.class_names,
                     .mean = trainer.statistics().mean,
-                    .stddev = trainer.statistics().stddev});
+                    .stddev = trainer.statistics().stddev,
+                    .recipe = report::flatten(sections)});
   };
   skeleton::TrainResult training;
   {
