@@ -254,9 +254,9 @@ Model build_model(const ModelSpec& spec) {
   return model;
 }
 
-Model make_model(const ModelSpec& spec, std::uint64_t seed) {
+Model make_model(const ModelSpec& spec, std::uint64_t seed, const Initial& initial) {
   Model model = build_model(spec);
-  initialise(*model.net, seed);
+  initialise(*model.net, seed, initial);
   if (!spec.layers.empty()) return model;
   if (const auto start = recipe_of(spec.name).start) start(model);
   return model;

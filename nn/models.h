@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/tensor.h"
+#include "nn/init.h"
 #include "nn/layers.h"
 #include "nn/module.h"
 
@@ -56,8 +57,9 @@ const KnownModel& known_model(const std::string& name);
 //            dropout is asked of a model without one, or its layers are no model
 Model build_model(const ModelSpec& spec);
 
-// Builds and initialises it from `seed`.
-Model make_model(const ModelSpec& spec, std::uint64_t seed);
+// Builds it and initialises it from `seed`, as initialise() does with `initial`; where a model has
+// initial values of its own, those come last.
+Model make_model(const ModelSpec& spec, std::uint64_t seed, const Initial& initial = {});
 Model make_model(const std::string& name, std::int64_t h, std::int64_t w, std::int64_t c,
                  int classes, std::uint64_t seed);
 

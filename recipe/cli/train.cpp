@@ -1,6 +1,7 @@
 // `cucina train`: from data to a run directory with settings, metrics and weights.
 #include <fmt/chrono.h>
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -21,6 +22,7 @@
 #include "recipe/cli/options.h"
 #include "recipe/cli/resume.h"
 #include "recipe/data/load.h"
+#include "recipe/data/loader.h"
 #include "recipe/report/color.h"
 #include "recipe/report/metrics_log.h"
 #include "recipe/report/progress.h"
@@ -41,7 +43,9 @@ struct Options {
   std::string schedule = "constant";
   AugmentOption augment;
   std::int64_t seed = 1;
+  std::string init = "torch";
   std::string head = "kaiming";
+  std::vector<std::string> freeze;
   ComputeOptions compute;
   std::string out;
   bool overwrite = false;
@@ -101,7 +105,9 @@ std::vector<report::Section> settings(const Options& options, const data::Datase
         {"channels", spec.c},
         {"classes", std::int64_t{spec.classes}},
         {"dropout", spec.dropout},
+        {"init", options.init},
         {"head", options.head},
+        {"freeze", fmt::format("{}", fmt::join(options.freeze, ","))},
         {"parameters", nn::parameter_count(*model.net)}}},
       {"train",
        {{"epochs", train.epochs},
@@ -204,6 +210,24 @@ void announce(const Options& options, const nn::Model& model, const data::Datase
     fmt::print(stderr, "schedule: {}\n", schedule.audit(schedule.options().total_steps));
 }
 
+// The model as training finds it.
+nn::Model make_model(const Options& options, const data::Dataset& data) {
+  const data::ImageSet& train = data.train;
+  nn::ModelSpec spec = model_spec(options.model, train.h, train.w, train.c, train.classes);
+  spec.dropout = options.dropout;
+  nn::Model model = nn::make_model(spec, options.train.seed, nn::initial_named(options.init));
+  if (model.whitening != nullptr) {
+    constexpr std::int64_t kImages = 5000;  // as airbench94 has it: enough for a dozen axes
+    const data::Loader loader(train, data::standardisation(train), std::min(kImages, train.n),
+                              Device::cpu);
+    nn::whiten(*model.whitening, loader.in_order(0).images);
+  }
+  if (options.head == "prior") nn::init_head(*model.head, data::class_counts(train));
+  if (options.head == "zero") nn::zero_head(*model.head);
+  for (const std::string& name : options.freeze) model.net->freeze(name);
+  return model;
+}
+
 int run(Options options) {
   check_combinations(options);
   const Device device = options.compute.chosen_device();
@@ -219,11 +243,7 @@ int run(Options options) {
   const data::Dataset data = data::load(options.data);
   options.train.augmentation = options.augment.for_images(data.train.h, data.train.w, data.train.c);
   options.train.mixing = options.augment.mixing;
-  nn::ModelSpec spec =
-      model_spec(options.model, data.train.h, data.train.w, data.train.c, data.train.classes);
-  spec.dropout = options.dropout;
-  nn::Model model = nn::make_model(spec, options.train.seed);
-  if (options.head == "prior") nn::init_head(*model.head, data::class_counts(data.train));
+  nn::Model model = make_model(options, data);
   skeleton::Trainer trainer(model, data, options.train);
 
   const std::string device_name(name(device));
@@ -339,9 +359,19 @@ Run add_train(CLI::App& app) {
               "Of initial weights, order of images, dropout and augmentation; the splits do not "
               "depend on it");
   add_choice(
-      app, "--head", &options->head, {"kaiming", "prior"},
-      "How the last layer starts; prior: it predicts the class frequencies, so that training "
-      "does not begin with unlearning");
+      app, "--init", &options->init, nn::initial_names(),
+      "How weights start; torch: as PyTorch's layers, the others but xavier with relu's gain");
+  add_choice(app, "--head", &options->head, {"kaiming", "prior", "zero"},
+             "How the last layer starts; kaiming: as the others; prior: it predicts the class "
+             "frequencies, "
+             "so that training does not begin with unlearning; zero: all classes alike");
+  app.add_option(
+         "--freeze", options->freeze,
+         "Do not train the parameters of this name (conv1.weight), or below it (layer1); as "
+         "often as wanted")
+      ->type_name("NAME")
+      ->expected(1)
+      ->take_all();
   add_compute(app, &options->compute);
   app.add_option_function<std::string>(
          "--out",

@@ -39,7 +39,8 @@ inline std::string text_of(const std::filesystem::path& path) {
 class Program {
  public:
   // Its stdout and stderr go to files in `folder`, which is also its current folder.
-  Program(const Folder& folder, const Arguments& arguments, const Variables& variables = {})
+  Program(const Folder& folder, const Arguments& arguments, const Variables& variables = {},
+          const char* program = CUCINA_PROGRAM)
       : folder_(folder.path()) {
     pid_ = ::fork();
     if (pid_ != 0) return;
@@ -55,7 +56,7 @@ class Program {
     for (const std::string& argument : arguments)
       argv.push_back(const_cast<char*>(argument.c_str()));
     argv.push_back(nullptr);
-    ::execv(CUCINA_PROGRAM, argv.data());
+    ::execv(program, argv.data());
     ::_exit(98);
   }
 

@@ -158,7 +158,7 @@ TEST(LayerList, TravelsInTheModelsFile) {
                        {"cucina.mean", "[1,2,3]"},
                        {"cucina.std", "[4,5,6]"},
                        {"cucina.layers", layers}});
-    expect_bad_file([&] { load_model(folder / {"bad.safetensors"}); }, {"bad.safetensors"});
+    expect_bad_file([&] { load_model(folder / "bad.safetensors"); }, {"bad.safetensors"});
   }
 }
 
