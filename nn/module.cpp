@@ -1,6 +1,8 @@
 // Names, modes and traversal of modules.
 #include "nn/module.h"
 
+#include <fnmatch.h>
+
 #include <algorithm>
 
 #include "core/error.h"
@@ -47,16 +49,21 @@ void Module::train(bool training) {
   for (Module* module : modules()) module->training_ = training;
 }
 
-void Module::freeze(const std::string& name) const {
+bool matches(const std::string& name, const std::string& pattern) {
+  return name == pattern || name.starts_with(pattern + ".") ||
+         ::fnmatch(pattern.c_str(), name.c_str(), 0) == 0;
+}
+
+void Module::freeze(const std::string& pattern) const {
   bool found = false;
   for (NamedTensor& parameter : parameters()) {
-    if (parameter.name != name && !parameter.name.starts_with(name + ".")) continue;
+    if (!matches(parameter.name, pattern)) continue;
     parameter.tensor.set_requires_grad(false);
     found = true;
   }
   if (!found)
-    fail("freeze: no parameter is named '{}' or begins with '{}.'; cucina models NAME lists them",
-         name, name);
+    fail("freeze: no parameter is named '{}' or is below it; cucina models NAME lists them",
+         pattern);
 }
 
 void Module::move_buffers(Device device) {

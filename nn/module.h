@@ -102,6 +102,10 @@ class Module {
 // "layer1" and "conv1" are "layer1.conv1".
 std::string joined(const std::string& parent, const std::string& child);
 
+// Is a parameter meant by a pattern: its name, that of a module it is below ("layer1"), or a
+// pattern of the shell ("*.bias")?
+bool matches(const std::string& name, const std::string& pattern);
+
 // The number of trainable elements.
 std::int64_t parameter_count(const Module& module);
 

@@ -2,6 +2,8 @@
 #include "nn/parameter_arena.h"
 
 #include <algorithm>
+#include <limits>
+#include <utility>
 
 #include "core/error.h"
 
@@ -16,29 +18,52 @@ Tensor part(const Tensor& buffer, std::int64_t offset, const Shape& shape) {
   return buffer.rows(offset, offset + elements).reshape(shape).detach();
 }
 
+constexpr std::size_t kFrozen = std::numeric_limits<std::size_t>::max();
+
+struct Entry {
+  NamedTensor named;
+  std::size_t group;
+  bool is_weight;
+};
+
+// The module's parameters as the arena has them: by group, weights first.
+std::vector<Entry> ordered(const Module& module, const ParameterArena::GroupOf& group_of) {
+  std::vector<Entry> entries;
+  for (const NamedTensor& named : module.parameters()) {
+    const std::size_t group = group_of ? group_of(named.name) : 0;
+    entries.push_back({.named = named,
+                       .group = named.tensor.requires_grad() ? group : kFrozen,
+                       .is_weight = named.tensor.shape().rank() >= 2});
+  }
+  if (entries.empty()) fail("arena: the module has no parameters; give it a layer that has");
+  std::stable_sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
+    return std::pair(a.group, !a.is_weight) < std::pair(b.group, !b.is_weight);
+  });
+  return entries;
+}
+
 }  // namespace
 
-ParameterArena::ParameterArena(const Module& module, Device device) {
-  std::vector<NamedTensor> parameters = module.parameters();
-  if (parameters.empty()) fail("arena: the module has no parameters; give it a layer that has");
-  const DType dtype = parameters[0].tensor.dtype();
-  const auto is_trained = [](const NamedTensor& named) { return named.tensor.requires_grad(); };
-  const auto is_weight = [](const NamedTensor& named) { return named.tensor.shape().rank() >= 2; };
-  const auto frozen = std::stable_partition(parameters.begin(), parameters.end(), is_trained);
-  std::stable_partition(parameters.begin(), frozen, is_weight);
+ParameterArena::ParameterArena(const Module& module, Device device, const GroupOf& group_of) {
+  const std::vector<Entry> entries = ordered(module, group_of);
+  const DType dtype = entries[0].named.tensor.dtype();
   const std::int64_t step = kAlignment / static_cast<std::int64_t>(size_of(dtype));
   std::int64_t elements = 0;
-  for (const NamedTensor& parameter : parameters) {
-    if (parameter.tensor.dtype() != dtype)
-      fail("arena: {} is {} but {} is {}; one arena holds one dtype", parameters[0].name,
-           name(dtype), parameter.name, name(parameter.tensor.dtype()));
+  for (const auto& [named, group, is_weight] : entries) {
+    if (named.tensor.dtype() != dtype)
+      fail("arena: {} is {} but {} is {}; one arena holds one dtype", entries[0].named.name,
+           name(dtype), named.name, name(named.tensor.dtype()));
     if (std::any_of(slots_.begin(), slots_.end(),
-                    [&](const Slot& slot) { return slot.parameter.same(parameter.tensor); }))
+                    [&](const Slot& slot) { return slot.parameter.same(named.tensor); }))
       continue;
-    slots_.push_back({parameter.name, parameter.tensor, elements});
-    elements += (parameter.tensor.elements() + step - 1) / step * step;
-    if (is_trained(parameter)) trained_elements_ = elements;
-    if (is_trained(parameter) && is_weight(parameter)) weight_elements_ = elements;
+    slots_.push_back({named.name, named.tensor, elements});
+    const std::int64_t begin = elements;
+    elements += (named.tensor.elements() + step - 1) / step * step;
+    if (group == kFrozen) continue;
+    if (segments_.empty() || segments_.back().group != group)
+      segments_.push_back({.group = group, .begin = begin, .weights_end = begin, .end = begin});
+    segments_.back().end = elements;
+    if (is_weight) segments_.back().weights_end = elements;
   }
   place(device, elements, dtype);
 }

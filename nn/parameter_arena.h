@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -25,17 +26,25 @@ class ParameterArena {
     std::int64_t offset = 0;  // in elements
   };
 
+  // The trained parameters of one group: elements [begin, end), weights up to weights_end.
+  struct Segment {
+    std::size_t group = 0;
+    std::int64_t begin = 0, weights_end = 0, end = 0;
+  };
+  // The group of a parameter by its name, counted from 0.
+  using GroupOf = std::function<std::size_t(const std::string& name)>;
+
   // throws   Error when the module has no parameters, or they differ in dtype
-  explicit ParameterArena(const Module& module, Device device = Device::cpu);
+  explicit ParameterArena(const Module& module, Device device = Device::cpu,
+                          const GroupOf& group_of = {});
 
   // Flat views: one dimension, the same size.
   const Tensor& values() const { return values_; }
   const Tensor& gradients() const { return gradients_; }
   const std::vector<Slot>& slots() const { return slots_; }
-  // How many of the first elements belong to weights that are trained.
-  std::int64_t weight_elements() const { return weight_elements_; }
-  // How many of the first elements are trained.
-  std::int64_t trained_elements() const { return trained_elements_; }
+  // Of the groups that have parameters, in their order; without groups one, without anything to
+  // train none.
+  const std::vector<Segment>& segments() const { return segments_; }
   // Parameters begin at multiples of so many elements.
   std::int64_t alignment() const;
   Device device() const { return values_.device(); }
@@ -52,8 +61,7 @@ class ParameterArena {
   void place(Device device, std::int64_t elements, DType dtype);
 
   std::vector<Slot> slots_;
-  std::int64_t weight_elements_ = 0;
-  std::int64_t trained_elements_ = 0;
+  std::vector<Segment> segments_;
   Tensor values_;
   Tensor gradients_;
 };

@@ -17,15 +17,15 @@ void check_decay(double weight_decay) {
     fail("optimizer: the weight decay is {}; it must be finite and not negative", weight_decay);
 }
 
-// The part of `flat` from element `begin` to `end`.
+}  // namespace
+
 Flat part(const Flat& flat, std::int64_t begin, std::int64_t end) {
   return {.values = flat.values.rows(begin, end),
           .gradients = flat.gradients.rows(begin, end),
           .decayed = std::clamp<std::int64_t>(flat.decayed - begin, 0, end - begin),
+          .alignment = flat.alignment,
           .bf16_values = flat.bf16_values.defined() ? flat.bf16_values.rows(begin, end) : Tensor()};
 }
-
-}  // namespace
 
 Optimizer::Optimizer(const Flat& flat, double learning_rate)
     : flat_(flat), state_(StepState::make(0, flat.values.device())) {

@@ -28,6 +28,9 @@ struct Flat {
   Tensor bf16_values = {};
 };
 
+// The elements [begin, end).
+Flat part(const Flat& flat, std::int64_t begin, std::int64_t end);
+
 // What an optimiser remembers from step to step, for checkpoints: shares the optimiser's memory.
 struct OptimizerState {
   std::string name;  // PyTorch's: "exp_avg"
@@ -51,7 +54,7 @@ class Optimizer {
   virtual void set_learning_rate(double value);
   // How many steps were done: i32, one element, on the values' device. Random numbers of a step may
   // be addressed by it: it is constant between two calls of step().
-  const Tensor& steps() const { return state_.step; }
+  virtual const Tensor& steps() const { return state_.step; }
   // Everything else that the next step depends on but the values and the learning rate. Writing to
   // these tensors and to those of set_steps() brings back an earlier state.
   virtual std::vector<OptimizerState> state() const = 0;

@@ -18,6 +18,7 @@
 #include "nn/weights.h"
 #include "recipe/cli/augment_option.h"
 #include "recipe/cli/command.h"
+#include "recipe/cli/group_option.h"
 #include "recipe/cli/model_option.h"
 #include "recipe/cli/options.h"
 #include "recipe/cli/resume.h"
@@ -30,6 +31,7 @@
 #include "recipe/skeleton/checkpoint.h"
 #include "recipe/skeleton/fingerprint.h"
 #include "recipe/skeleton/interrupt.h"
+#include "recipe/skeleton/optimizers.h"
 #include "recipe/skeleton/trainer.h"
 
 namespace cucina::cli {
@@ -117,6 +119,7 @@ std::vector<report::Section> settings(const Options& options, const data::Datase
         {"momentum", train.momentum},
         {"nesterov", train.nesterov},
         {"weight_decay", train.weight_decay},
+        {"groups", to_text(train.groups)},
         {"clip_norm", train.clip_norm},
         {"ema", train.ema}}},
       {"schedule", settings(schedule.options())},
@@ -205,6 +208,8 @@ void announce(const Options& options, const nn::Model& model, const data::Datase
   fmt::print(stderr, "{}: {} parameters, {} training images, {} {}, into {}\n", model.spec.name,
              nn::parameter_count(*model.net), data.train.n, trainer.optimizer().describe(), where,
              options.out);
+  if (options.train.weight_decay > 0 || !options.train.groups.empty() || !options.freeze.empty())
+    fmt::print(stderr, "{}", skeleton::describe_groups(trainer.arena(), options.train));
   const optim::Schedule& schedule = trainer.schedule();
   if (schedule.options().kind != optim::ScheduleKind::constant || schedule.options().warmup_steps)
     fmt::print(stderr, "schedule: {}\n", schedule.audit(schedule.options().total_steps));
@@ -349,6 +354,7 @@ Run add_train(CLI::App& app) {
   app.add_flag("--nesterov", train.nesterov, "sgd: Nesterov's momentum");
   add_number(app, "--weight-decay", &train.weight_decay, Numbers::not_negative,
              "Of weights, not of biases; decoupled with adam (AdamW) and muon, L2 with sgd");
+  add_groups(app, &train.groups);
   add_number(app, "--clip-norm", &train.clip_norm, Numbers::not_negative,
              "Scale gradients down to this norm where theirs is larger; 0: never");
   add_number(app, "--ema", &train.ema, Numbers::below_one,

@@ -12,6 +12,7 @@
 #include "kernels/softmax_cross_entropy/softmax_cross_entropy.h"
 #include "optim/grad_norm/grad_norm.h"
 #include "recipe/skeleton/interrupt.h"
+#include "recipe/skeleton/optimizers.h"
 
 namespace cucina::skeleton {
 namespace {
@@ -21,8 +22,6 @@ constexpr std::int64_t kEvaluationBatch = 256;  // no gradients are kept, so the
 // How many steps the host may run ahead of what it has read. The cpu is done when a call returns;
 // on the GPU waiting for every step would leave it idle in between.
 constexpr std::size_t kStepsAhead = 16;
-// Adam's learning rate for what Muon leaves to it: 3e-4 beside Muon's usual 0.02.
-constexpr double kAdamOverMuon = 0.015;
 
 double unix_time() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
@@ -67,55 +66,6 @@ optim::Schedule make_schedule(const TrainOptions& options, std::int64_t steps_pe
   schedule.learning_rate = options.learning_rate;
   if (schedule.total_steps == 0) schedule.total_steps = all_steps(options.epochs, steps_per_epoch);
   return optim::Schedule(schedule);
-}
-
-// Muon is for hidden layers: by its authors' advice neither for the first nor for the last.
-std::vector<MuonMatrix> hidden_matrices(const nn::Module& module, const nn::ParameterArena& arena) {
-  std::vector<Tensor> all;
-  for (const nn::NamedTensor& parameter : module.parameters())
-    if (parameter.tensor.shape().rank() >= 2) all.push_back(parameter.tensor);
-  std::vector<MuonMatrix> hidden;
-  for (const nn::ParameterArena::Slot& slot : arena.slots()) {
-    const Tensor& each = slot.parameter;
-    if (each.shape().rank() < 2 || !each.requires_grad()) continue;
-    if (each.same(all.front()) || each.same(all.back())) continue;
-    hidden.push_back(as_muon_matrix(slot.offset, each.shape()));
-  }
-  if (hidden.empty())
-    fail(
-        "optimizer muon: the model has {} weight matrices, and none to train between the first and "
-        "the last; choose adam",
-        all.size());
-  return hidden;
-}
-
-std::unique_ptr<optim::Optimizer> make_optimizer(const nn::Module& module,
-                                                 const nn::ParameterArena& arena,
-                                                 const TrainOptions& options) {
-  const std::int64_t trained = arena.trained_elements();
-  if (trained == 0) fail("train: every parameter is frozen; leave some to be trained");
-  const optim::Flat flat{.values = arena.values().rows(0, trained),
-                         .gradients = arena.gradients().rows(0, trained),
-                         .decayed = arena.weight_elements(),
-                         .alignment = arena.alignment()};
-  if (options.optimizer == "adam")
-    return std::make_unique<optim::Adam>(flat,
-                                         optim::AdamOptions{.learning_rate = options.learning_rate,
-                                                            .weight_decay = options.weight_decay});
-  if (options.optimizer == "sgd")
-    return std::make_unique<optim::Sgd>(flat,
-                                        optim::SgdOptions{.learning_rate = options.learning_rate,
-                                                          .momentum = options.momentum,
-                                                          .weight_decay = options.weight_decay,
-                                                          .nesterov = options.nesterov});
-  if (options.optimizer == "muon")
-    return std::make_unique<optim::Muon>(
-        flat, hidden_matrices(module, arena),
-        optim::MuonOptions{.learning_rate = options.learning_rate,
-                           .weight_decay = options.weight_decay,
-                           .rest = {.learning_rate = options.learning_rate * kAdamOverMuon,
-                                    .weight_decay = options.weight_decay}});
-  fail("optimizer '{}' is unknown; choose adam, sgd or muon", options.optimizer);
 }
 
 std::unique_ptr<optim::Average> make_average(const nn::ParameterArena& arena, double decay) {
@@ -205,8 +155,8 @@ Trainer::Trainer(nn::Model& model, const data::Dataset& data, const TrainOptions
       options_(checked(options, data, model.spec)),
       statistics_(data::standardisation(data.train)),
       loader_(data.train, statistics_, options.batch_size, options.device),
-      arena_(*model.net, options.device),
-      optimizer_(make_optimizer(*model.net, arena_, options)),
+      arena_(make_arena(model, options)),
+      optimizer_(make_optimizer(model, arena_, options)),
       average_(make_average(arena_, options.ema)),
       steps_per_epoch_(count_steps(loader_, data.train.n, model)),
       schedule_(make_schedule(options, steps_per_epoch_)) {

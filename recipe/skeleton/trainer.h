@@ -23,6 +23,13 @@
 
 namespace cucina::skeleton {
 
+// Parameters with a learning rate and a weight decay of their own.
+struct ParameterGroup {
+  std::string name;     // of a parameter, of all below a module ("layer1"), or with * ("*.bias")
+  double lr_ratio = 1;  // its rate over the common one
+  std::optional<double> weight_decay = std::nullopt;  // of all of them; nothing: as without a group
+};
+
 // Adam at 3e-4, constant: "safe" in the essay's words (tip 15), and no decay that might secretly
 // end the training (tip 17).
 struct TrainOptions {
@@ -34,6 +41,7 @@ struct TrainOptions {
   bool nesterov = false;    // sgd
   double weight_decay = 0;  // adam, muon: decoupled; of weights only
   double clip_norm = 0;     // gradients whose norm is larger are scaled down to it; 0: never
+  std::vector<ParameterGroup> groups = {};  // a parameter is in the first that has its name
   // Evaluates and saves a running average of the parameters, with this decay; 0: the parameters.
   double ema = 0;
   // Its learning rate is set to the one above, and its steps to those of all epochs where it has 0.

@@ -99,6 +99,24 @@ TEST(CliModels, InitialValuesAndFrozenOnesAreAsAskedFor) {
   }
 }
 
+TEST(CliModels, GroupsAndFrozenParametersGoOnBitForBit) {
+  const Folder folder;
+  write_spots(folder / "data", 60, 20);
+  const auto settings = [](const char* how, const char* epochs) {
+    return train({"--model", "lenet5", "--optimizer", "muon", "--weight-decay", "0.1", "--group",
+                  "*.bias:lr=4,decay=0.01", "--group", "fc2:lr=0.5", "--freeze", "conv1", how,
+                  "--epochs", epochs});
+  };
+  const auto sha = [&](const char* how, const char* epochs) {
+    const Outcome outcome = run(folder, settings(how, epochs));
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    return Json::parse(outcome.out)["params_sha256"].get<std::string>();
+  };
+  const std::string whole = sha("--overwrite", "3");
+  EXPECT_NE(sha("--overwrite", "1"), whole);
+  EXPECT_EQ(sha("--resume", "3"), whole);
+}
+
 TEST(CliModels, Airbench94StartsFromItsImages) {
   const Folder folder;
   std::filesystem::create_directories(folder / "data");
@@ -160,6 +178,10 @@ TEST(CliModels, WhatCannotBeBuiltOrExportedIsASentence) {
            {{"models", "broken.toml"}, 3, "broken.toml:1: "},
            {train({"--model", "mlp", "--freeze", "fc3"}), 2, "'fc3'"},
            {train({"--model", "linear", "--freeze", "fc"}), 2, "every parameter is frozen"},
+           {train({"--model", "mlp", "--group", "fc3:lr=2"}), 2, "group 'fc3'"},
+           {train({"--model", "mlp", "--group", "fc2"}), 2, "give NAME:lr=R"},
+           {train({"--model", "mlp", "--group", "fc2:lr=x"}), 2, "'x' is no number"},
+           {train({"--model", "mlp", "--group", "fc2:rate=1"}), 2, "'rate=1' is unknown"},
            {train({"--model", "mlp", "--init", "he"}), 2, "--init he: choose one of torch"},
            {{"export", "--model-dir", "absent", "--onnx", "a.onnx"}, 3, "absent"},
            {{"export", "--model-dir", "absent"}, 2, "nothing to write"},

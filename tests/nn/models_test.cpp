@@ -229,7 +229,9 @@ TEST(ParameterArena, ParametersKeepTheirValuesInOneAlignedBuffer) {
   two.b.copy_from(Tensor::from(std::vector<float>{6, 7, 8, 9, 10, 11}, {2, 3}));
   const ParameterArena arena(two);
   // The weight comes first; each takes a multiple of 16 floats, and the gaps are zero.
-  EXPECT_EQ(arena.weight_elements(), 16);
+  ASSERT_EQ(arena.segments().size(), 1u);
+  EXPECT_EQ(arena.segments()[0].weights_end, 16);
+  EXPECT_EQ(arena.segments()[0].end, 32);
   std::vector<float> expected(32, 0);
   for (int i = 0; i < 6; ++i) expected[i] = static_cast<float>(6 + i);
   for (int i = 0; i < 5; ++i) expected[16 + i] = static_cast<float>(1 + i);

@@ -99,7 +99,7 @@ TEST(SmallNets, FrozenParametersKeepTheirValuesAndLieBehindTheOthers) {
   EXPECT_TRUE(std::is_partitioned(slots.begin(), slots.end(),
                                   [&](const auto& slot) { return !frozen(slot); }));
   const auto first = std::find_if(slots.begin(), slots.end(), frozen);
-  EXPECT_EQ(first->offset, arena.trained_elements());
+  EXPECT_EQ(first->offset, arena.segments().back().end);
   EXPECT_EQ(first->name, "whiten.weight");
 
   arena.clear_gradients();
