@@ -28,13 +28,13 @@ std::string read_text(const std::string& path) {
   if (file.bad() || (file.fail() && !file.eof()) || file.gcount() < 0)
     fail(ExitCode::bad_file, "{}: cannot be read; give a TOML file with [[layers]]", path);
   text.resize(static_cast<std::size_t>(file.gcount()));
-  if (text.size() > kMostBytes)
-    fail(ExitCode::bad_file, "{}: more than {} bytes; a list of layers is shorter", path,
-         kMostBytes);
   return text;
 }
 
 void check_text(const std::string& path, const std::string& text) {
+  if (text.size() > kMostBytes)
+    fail(ExitCode::bad_file, "{}: more than {} bytes; a list of layers is shorter", path,
+         kMostBytes);
   std::size_t line = 1, column = 0;
   for (const char c : text) {
     ++column;
@@ -77,16 +77,22 @@ Json to_json(const std::string& path, const toml::node& node, int depth) {
 
 }  // namespace
 
-std::string read_layers(const std::filesystem::path& file) {
-  const std::string path = file.string();
-  const std::string text = read_text(path);
+std::string read_layers(const std::filesystem::path& path) {
+  return parse_layers(read_text(path.string()), path.string());
+}
+
+std::string parse_layers(const std::string& text, const std::string& path) {
   check_text(path, text);
   Json document;
   try {
     document = to_json(path, toml::parse(text, path), 0);
   } catch (const toml::parse_error& error) {
+    // It quotes what it saw, also the end of a line.
+    std::string what(error.description());
+    std::replace_if(
+        what.begin(), what.end(), [](char c) { return c < ' '; }, ' ');
     fail(ExitCode::bad_file, "{}:{}: {}; see docs/models.md for the form", path,
-         error.source().begin.line, error.description());
+         error.source().begin.line, what);
   } catch (const Error&) {
     throw;
   } catch (const std::logic_error& error) {

@@ -11,5 +11,7 @@ namespace cucina::nn {
 //   or
 //            holds anything but layers
 std::string read_layers(const std::filesystem::path& path);
+// The same of a file's text; `path` is for sentences.
+std::string parse_layers(const std::string& text, const std::string& path);
 
 }  // namespace cucina::nn

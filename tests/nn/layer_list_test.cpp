@@ -60,32 +60,66 @@ name = "fc3"
 )";
 
 constexpr const char* kBlocks = R"(
+[[layers]]
+type = "conv2d"
+out = 8
+window = 3
+pad = 1
+bias = false
+[[layers]]
+type = "batch_norm2d"
+momentum = 0.2
+eps = 1e-3
+[[layers]]
+type = "silu"
+[[layers]]
+type = "residual"
+name = "block"
+relu = false
 layers = [
-  {type = "conv2d", out = 8, window = 3, pad = 1, bias = false},
-  {type = "batch_norm2d", momentum = 0.2, eps = 1e-3},
-  {type = "silu"},
-  {type = "residual", name = "block", relu = false,
-   layers = [
-     {type = "conv2d", name = "conv", out = 12, window = 3, stride = 2, pad = 1, groups = 4},
-     {type = "group_norm", groups = 3}, {type = "gelu", tanh = true}, {type = "sigmoid"}],
-   shortcut = [{type = "conv2d", out = 12, window = 1, stride = 2}]},
-  {type = "sequential", name = "stage",
-   layers = [{type = "layer_norm", affine = false}, {type = "dropout2d", p = 0.25},
-             {type = "avg_pool2d", window = 3, stride = 1, pad = 1}, {type = "tanh"},
-             {type = "conv2d", out = 12, window = 3, pad = 2, dilation = 2, groups = 12}]},
-  {type = "global_avg_pool"}, {type = "dropout"}, {type = "linear", bias = false},
-  {type = "scale", factor = 0.5}]
+  {type = "conv2d", name = "conv", out = 12, window = 3, stride = 2, pad = 1, groups = 4},
+  {type = "group_norm", groups = 3}, {type = "gelu", tanh = true}, {type = "sigmoid"}]
+shortcut = [{type = "conv2d", out = 12, window = 1, stride = 2}]
+[[layers]]
+type = "sequential"
+name = "stage"
+  [[layers.layers]]
+  type = "layer_norm"
+  affine = false
+  [[layers.layers]]
+  type = "dropout2d"
+  p = 0.25
+  [[layers.layers]]
+  type = "avg_pool2d"
+  window = 3
+  stride = 1
+  pad = 1
+  [[layers.layers]]
+  type = "tanh"
+  [[layers.layers]]
+  type = "conv2d"
+  out = 12
+  window = 3
+  pad = 2
+  dilation = 2
+  groups = 12
+[[layers]]
+type = "global_avg_pool"
+[[layers]]
+type = "dropout"
+[[layers]]
+type = "linear"
+bias = false
+[[layers]]
+type = "scale"
+factor = 0.5
 )";
 
 void write(const std::filesystem::path& path, const std::string& text) {
   data::write(path, data::Bytes(text.begin(), text.end()));
 }
 
-std::string layers_of(const std::string& toml) {
-  const Folder folder;
-  write(folder / "net.toml", toml);
-  return read_layers(folder / "net.toml");
-}
+std::string layers_of(const std::string& toml) { return parse_layers(toml, "net.toml"); }
 
 ModelSpec spec_of(const std::string& toml, std::int64_t h, std::int64_t w, std::int64_t c) {
   return {.name = "net", .h = h, .w = w, .c = c, .classes = 10, .layers = layers_of(toml)};
@@ -188,7 +222,7 @@ TEST(LayerList, WhatIsWrongWithALayerIsASentenceThatNamesIt) {
            {R"({type = "relu"}, {type = "conv2d", out = 4, window = 1, groups = 2})",
             "layer 1 (conv2d): Conv2d: 2 groups do not divide 3 inputs"},
            {R"({type = "linear"})", "layer 0 (linear): it reads rows, and here are (1, 8, 8, 3)"},
-           {R"({type = "rely"})", "layer 0 (rely): this type is unknown; choose one of avg_pool2d"},
+           {R"({type = "rely"})", "layer 0 (rely): this type is unknown: choose one of avg_pool2d"},
            {R"({out = 3})", "layer 0 (no type): its type is missing"},
            {R"({type = 3})", "layer 0: type is 3; give a text"},
            {R"(3)", "layer 0: 3 is no layer"},
@@ -268,13 +302,14 @@ TEST(ModelFile, WhatIsNoListOfLayersIsASentenceWithTheLine) {
 
 TEST(ModelFile, EveryTruncationAndManyDamagesAreLayersOrASentence) {
   const std::string whole = kBlocks;
-  const Folder folder;
-  const auto path = folder / "net.toml";
-  const auto survives = [&](const std::string& text) {
-    write(path, text);
+  const auto survives = [](const std::string& text) {
     try {
-      build_from_layers(
-          {.name = "net", .h = 9, .w = 8, .c = 3, .classes = 10, .layers = read_layers(path)});
+      build_from_layers({.name = "net",
+                         .h = 9,
+                         .w = 8,
+                         .c = 3,
+                         .classes = 10,
+                         .layers = parse_layers(text, "net.toml")});
     } catch (const Error& error) {
       EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << error.what();
     }
