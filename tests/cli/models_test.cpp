@@ -18,10 +18,15 @@ std::string example(const std::string& name) {
   return (std::filesystem::path(CUCINA_SOURCE_DIR) / "examples" / name).string();
 }
 
+// One epoch and a batch of 20, unless said otherwise.
 Arguments train(const Arguments& more) {
-  Arguments all{"train", "--data", "data",    "--epochs", "1",  "--batch-size",
-                "20",    "--json", "--quiet", "--out",    "run"};
+  Arguments all{"train", "--data", "data", "--json", "--quiet", "--out", "run"};
   all.insert(all.end(), more.begin(), more.end());
+  for (const auto& [name, value] : {std::pair{"--epochs", "1"}, std::pair{"--batch-size", "20"}})
+    if (std::find(more.begin(), more.end(), name) == more.end()) {
+      all.emplace_back(name);
+      all.emplace_back(value);
+    }
   return all;
 }
 

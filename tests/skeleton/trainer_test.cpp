@@ -279,7 +279,7 @@ TEST(Trainer, MuonIsForHiddenLayers) {
   nn::Model linear = model_for(data);
   EXPECT_NE(error_of([&] {
               Trainer(linear, data, {.optimizer = "muon"});
-            }).find("1 weight matrices, and none between"),
+            }).find("1 weight matrices, and none to train between"),
             std::string::npos);
 }
 
