@@ -373,7 +373,8 @@ Run add_train(CLI::App& app) {
              "so that training does not begin with unlearning; zero: all classes alike");
   app.add_option(
          "--freeze", options->freeze,
-         "Do not train the parameters of this name (conv1.weight), or below it (layer1); as "
+         "Do not train the parameters of this name (conv1.weight), below it (layer1) or of this "
+         "pattern ('*.bias'); as "
          "often as wanted")
       ->type_name("NAME")
       ->expected(1)
