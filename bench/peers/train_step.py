@@ -14,19 +14,21 @@ import measure
 import networks
 
 CASES = (("lenet5", 64), ("lenet5", 128), ("resnet20", 128))
-SIDE = 28
+GRAY = (1, 28, 28)
 
 
 class Step:
-    """One training step on a batch that stays where it is."""
+    """One training step on a batch of images (c, h, w) that stays where it is."""
 
-    def __init__(self, model, batch, device, bf16, compiled=False, capturable=False):
-        self.net = networks.make(model, device)
+    def __init__(self, model, batch, device, bf16, compiled=False, capturable=False, image=GRAY,
+                 layout=torch.channels_last, fused=False):
+        self.net = networks.make(model, device, image[0], layout)
         self.forward = torch.compile(self.net, mode="max-autotune") if compiled else self.net
-        options = {"fused": True, "capturable": capturable} if device == "cuda" else {}
-        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=1e-3, **options)
-        self.x = torch.rand(batch, 1, SIDE, SIDE, device=device).to(
-            memory_format=torch.channels_last)
+        options = {"fused": True, "capturable": capturable} if device == "cuda" else \
+            {"fused": True} if fused else {}
+        self.optimizer = torch.optim.Adam(
+            [p for p in self.net.parameters() if p.requires_grad], lr=1e-3, **options)
+        self.x = torch.rand(batch, *image, device=device).to(memory_format=layout)
         self.labels = torch.randint(0, 10, (batch,), device=device)
         self.device, self.bf16 = device, bf16
 

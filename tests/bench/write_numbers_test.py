@@ -105,7 +105,7 @@ class WriteNumbers(unittest.TestCase):
 
     def test_what_is_no_result_exits_2_and_leaves_the_file(self):
         self.out.write_text("before")
-        for option in ("--bench", "--peers", "--agreement", "--mutants"):
+        for option in ("--bench", "--peers", "--agreement", "--mutants", "--train-steps"):
             for bad in ("", "[", "[]", "{}", "null", '{"rows": 1}', '{"rows": [1]}'):
                 code, err = self.write(option, self.file(bad))
                 self.assertEqual((code, err.count("\n")), (2, 1), f"{option} {bad!r}: {err}")

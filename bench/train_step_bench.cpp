@@ -1,0 +1,101 @@
+// Times training steps on request, for bench/train_step to set beside those of its peers.
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "core/memory.h"
+#include "core/random.h"
+#include "nn/models.h"
+#include "recipe/skeleton/trainer.h"
+
+namespace cucina {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Images of noise: what they show does not change how long a step takes.
+data::Dataset noise(std::int64_t side, std::int64_t channels, std::int64_t batch) {
+  const RandomStream random(1, "bench");
+  data::ImageSet set{.n = batch, .h = side, .w = side, .c = channels, .classes = 10};
+  set.pixels.resize(static_cast<std::size_t>(batch) * set.image_bytes());
+  for (std::size_t i = 0; i < set.pixels.size(); ++i)
+    set.pixels[i] = static_cast<std::uint8_t>(random.uniform(0, i) * 256);
+  for (std::int64_t i = 0; i < batch; ++i) set.labels.push_back(static_cast<std::int32_t>(i % 10));
+  data::Dataset made{.name = "noise"};
+  made.train = std::move(set);
+  return made;
+}
+
+// "VmRSS" or "VmHWM" of this process, in bytes.
+std::size_t resident(const std::string& field) {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with(field + ":")) return std::stoull(line.substr(field.size() + 1)) * 1024;
+  }
+  return 0;
+}
+
+// Samples in seconds of `step`, one after the other until `seconds` are over.
+template <typename Step>
+std::vector<double> run(double seconds, const Step& step) {
+  std::vector<double> samples;
+  const auto start = Clock::now();
+  auto last = start;
+  do {
+    step();
+    const auto now = Clock::now();
+    samples.push_back(std::chrono::duration<double>(now - last).count());
+    last = now;
+  } while (std::chrono::duration<double>(last - start).count() < seconds);
+  return samples;
+}
+
+void print(const nlohmann::json& line) { std::cout << line.dump() << std::endl; }
+
+// A line for each line "SECONDS" on stdin, after a first one when all is ready.
+void serve(const std::string& model_name, std::int64_t batch, const std::string& dtype) {
+  if (dtype != "f32") fail("train_step_bench: no steps in {}", dtype);
+  const bool gray = model_name == "lenet5" || model_name.starts_with("mnist");
+  const data::Dataset data = gray ? noise(28, 1, batch) : noise(32, 3, batch);
+  const std::size_t before = resident("VmRSS");
+  nn::Model model = nn::make_model(model_name, data.train.h, data.train.w, data.train.c, 10, 1);
+  skeleton::Trainer trainer(
+      model, data,
+      {.epochs = 1 << 30, .batch_size = batch, .learning_rate = 1e-3});
+  const data::Loader loader(data.train, trainer.statistics(), batch, Device::cpu);
+  const data::Batch images = loader.in_order(0);
+  const auto step = [&] { trainer.step(images); };
+  run(0.2, step);  // primitives are created, memory is taken
+  const MemoryStatistics warm = memory_statistics(Device::cpu);
+  step();
+  const MemoryStatistics steady = memory_statistics(Device::cpu);
+  print({{"who", "cucina"},
+         {"parameters", nn::parameter_count(*model.net)},
+         {"peak_bytes", steady.peak},
+         {"resident_bytes", resident("VmHWM") - std::min(before, resident("VmHWM"))},
+         {"blocks_per_step", steady.allocations - warm.allocations},
+         {"allocations_per_step", steady.allocations - steady.cache_hits - warm.allocations +
+                                      warm.cache_hits}});
+  for (std::string line; std::getline(std::cin, line);)
+    print({{"samples", run(std::stod(line), step)}});
+}
+
+}  // namespace
+}  // namespace cucina
+
+int main(int argc, char** argv) try {
+  if (argc != 4) {
+    std::cerr << "usage: train_step_bench MODEL BATCH DTYPE; bench/train_step runs it\n";
+    return 2;
+  }
+  cucina::serve(argv[1], std::stoll(argv[2]), argv[3]);
+  return 0;
+} catch (const cucina::Error& error) {
+  cucina::print({{"error", error.what()}});
+  return 0;
+}
