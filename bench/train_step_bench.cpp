@@ -21,13 +21,17 @@ using Clock = std::chrono::steady_clock;
 // Images of noise: what they show does not change how long a step takes.
 data::Dataset noise(std::int64_t side, std::int64_t channels, std::int64_t batch) {
   const RandomStream random(1, "bench");
-  data::ImageSet set{.n = batch, .h = side, .w = side, .c = channels, .classes = 10};
+  data::Dataset made;
+  made.name = "noise";
+  data::ImageSet& set = made.train;
+  set.n = batch;
+  set.h = set.w = side;
+  set.c = channels;
+  set.classes = 10;
   set.pixels.resize(static_cast<std::size_t>(batch) * set.image_bytes());
   for (std::size_t i = 0; i < set.pixels.size(); ++i)
     set.pixels[i] = static_cast<std::uint8_t>(random.uniform(0, i) * 256);
   for (std::int64_t i = 0; i < batch; ++i) set.labels.push_back(static_cast<std::int32_t>(i % 10));
-  data::Dataset made{.name = "noise"};
-  made.train = std::move(set);
   return made;
 }
 
@@ -59,14 +63,18 @@ void print(const nlohmann::json& line) { std::cout << line.dump() << std::endl; 
 
 // A line for each line "SECONDS" on stdin, after a first one when all is ready.
 void serve(const std::string& model_name, std::int64_t batch, const std::string& dtype) {
-  if (dtype != "f32") fail("train_step_bench: no steps in {}", dtype);
+  if (dtype != "f32" && dtype != "bf16") fail("train_step_bench: no steps in {}", dtype);
   const bool gray = model_name == "lenet5" || model_name.starts_with("mnist");
   const data::Dataset data = gray ? noise(28, 1, batch) : noise(32, 3, batch);
   const std::size_t before = resident("VmRSS");
   nn::Model model = nn::make_model(model_name, data.train.h, data.train.w, data.train.c, 10, 1);
-  skeleton::Trainer trainer(
-      model, data,
-      {.epochs = 1 << 30, .batch_size = batch, .learning_rate = 1e-3});
+  // So low a rate that weights stay what they are: a batch learned by heart has gradients whose
+  // squares are denormal numbers, which no training has and which take a hundred times as long.
+  skeleton::Trainer trainer(model, data,
+                            {.epochs = 1 << 30,
+                             .batch_size = batch,
+                             .learning_rate = 1e-12,
+                             .dtype = dtype == "bf16" ? DType::bf16 : DType::f32});
   const data::Loader loader(data.train, trainer.statistics(), batch, Device::cpu);
   const data::Batch images = loader.in_order(0);
   const auto step = [&] { trainer.step(images); };
@@ -79,8 +87,8 @@ void serve(const std::string& model_name, std::int64_t batch, const std::string&
          {"peak_bytes", steady.peak},
          {"resident_bytes", resident("VmHWM") - std::min(before, resident("VmHWM"))},
          {"blocks_per_step", steady.allocations - warm.allocations},
-         {"allocations_per_step", steady.allocations - steady.cache_hits - warm.allocations +
-                                      warm.cache_hits}});
+         {"allocations_per_step",
+          steady.allocations - steady.cache_hits - warm.allocations + warm.cache_hits}});
   for (std::string line; std::getline(std::cin, line);)
     print({{"samples", run(std::stod(line), step)}});
 }

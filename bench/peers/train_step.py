@@ -21,13 +21,13 @@ class Step:
     """One training step on a batch of images (c, h, w) that stays where it is."""
 
     def __init__(self, model, batch, device, bf16, compiled=False, capturable=False, image=GRAY,
-                 layout=torch.channels_last, fused=False):
+                 layout=torch.channels_last, fused=False, lr=1e-3):
         self.net = networks.make(model, device, image[0], layout)
         self.forward = torch.compile(self.net, mode="max-autotune") if compiled else self.net
         options = {"fused": True, "capturable": capturable} if device == "cuda" else \
             {"fused": True} if fused else {}
         self.optimizer = torch.optim.Adam(
-            [p for p in self.net.parameters() if p.requires_grad], lr=1e-3, **options)
+            [p for p in self.net.parameters() if p.requires_grad], lr=lr, **options)
         self.x = torch.rand(batch, *image, device=device).to(memory_format=layout)
         self.labels = torch.randint(0, 10, (batch,), device=device)
         self.device, self.bf16 = device, bf16
