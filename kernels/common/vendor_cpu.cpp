@@ -1,6 +1,8 @@
 // The process's oneDNN engine and stream.
 #include "kernels/common/vendor_cpu.h"
 
+#include <omp.h>
+
 #include "core/error.h"
 
 namespace cucina::onednn {
@@ -32,6 +34,40 @@ dnnl::memory::desc describe(const dnnl::memory::dims& dims, dnnl::memory::format
 
 dnnl::memory wrap(const dnnl::memory::desc& description, const Tensor& tensor) {
   return {description, engine(), tensor.raw()};
+}
+
+Threads::Threads(double flops) : before_(0) {
+  constexpr double kWorthThreads = 2e6;  // about 50 us of one thread
+  if (flops >= kWorthThreads || omp_get_max_threads() == 1) return;
+  before_ = omp_get_max_threads();
+  omp_set_num_threads(1);
+}
+
+Threads::~Threads() {
+  if (before_ > 0) omp_set_num_threads(before_);
+}
+
+Prepared::Prepared(const dnnl::primitive& primitive, const std::vector<Argument>& arguments)
+    : primitive_(primitive) {
+  for (const auto& [index, description] : arguments) {
+    memories_.emplace_back(description, engine(), nullptr);
+    arguments_.push_back({index, memories_.back().get()});
+  }
+}
+
+void Prepared::run(const char* what, std::initializer_list<void*> data) const {
+  dnnl_status_t status = dnnl_success;
+  auto memory = memories_.begin();
+  for (void* elements : data) {
+    status = dnnl_memory_set_data_handle(memory++->get(), elements);
+    if (status != dnnl_success) break;
+  }
+  if (status == dnnl_success)
+    status = dnnl_primitive_execute(primitive_.get(), stream().get(),
+                                    static_cast<int>(arguments_.size()), arguments_.data());
+  if (status == dnnl_success) status = dnnl_stream_wait(stream().get());
+  if (status != dnnl_success)
+    fail(ExitCode::run_failed, "{}: oneDNN failed (status {})", what, static_cast<int>(status));
 }
 
 void execute(const char* what, const dnnl::primitive& primitive,

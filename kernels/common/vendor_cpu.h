@@ -3,6 +3,8 @@
 #pragma once
 
 #include <dnnl.hpp>
+#include <initializer_list>
+#include <vector>
 
 #include "core/tensor.h"
 #include "kernels/common/backends.h"
@@ -53,6 +55,41 @@ typename Primitive::primitive_desc backward_primitive(const Hint& hint, Args&&..
                                             engine(), hint);
 #endif
 }
+
+// While one lives, work that is too little to be worth waking other threads stays on this one: both
+// where a primitive is made and where it runs.
+class Threads {
+ public:
+  // `flops` of the work to be done.
+  explicit Threads(double flops);
+  ~Threads();
+  Threads(const Threads&) = delete;
+  Threads& operator=(const Threads&) = delete;
+
+ private:
+  int before_;  // 0 where nothing was changed
+};
+
+// A primitive and memories for its arguments, all made once: a call only says where the elements
+// are. Not for two threads at a time, nor are the plans that cached() keeps.
+class Prepared {
+ public:
+  struct Argument {
+    int index;  // DNNL_ARG_...
+    dnnl::memory::desc description;
+  };
+  Prepared() = default;
+  Prepared(const dnnl::primitive& primitive, const std::vector<Argument>& arguments);
+
+  // Runs it on the elements at `data`, in the order of the arguments, and waits; failures throw
+  // Error naming `what`.
+  void run(const char* what, std::initializer_list<void*> data) const;
+
+ private:
+  dnnl::primitive primitive_;
+  std::vector<dnnl::memory> memories_;
+  std::vector<dnnl_exec_arg_t> arguments_;
+};
 
 // Runs a primitive and waits; failures throw Error naming `what`.
 void execute(const char* what, const dnnl::primitive& primitive,

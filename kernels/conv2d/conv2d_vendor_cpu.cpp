@@ -1,6 +1,7 @@
 // conv2d by oneDNN.
 #include <optional>
 
+#include "kernels/common/channel_rows.h"
 #include "kernels/common/vendor_cpu.h"
 #include "kernels/conv2d/conv2d.h"
 
@@ -15,14 +16,16 @@ using Tag = memory::format_tag;
 
 constexpr auto kAlgorithm = dnnl::algorithm::convolution_direct;
 
-// A convolution's shapes as oneDNN wants them; `tag` any leaves it the layout.
+// A convolution's shapes as oneDNN wants them. Images stay as they are: of layouts of its own
+// choice it is no faster (except where there are 64 channels and more, by up to a third), and
+// bringing images there and back takes what it gains. Filters are small, so that it may choose.
 struct Problem {
   Shape x, w, y;
   DType dtype;
   Conv2dParams params;
 
-  memory::desc image(const Shape& shape, Tag tag) const {
-    return onednn::describe({shape[0], shape[3], shape[1], shape[2]}, tag, dtype);
+  memory::desc image(const Shape& shape) const {
+    return onednn::describe({shape[0], shape[3], shape[1], shape[2]}, Tag::nhwc, dtype);
   }
   memory::desc filter(bool any) const {
     const std::int64_t g = params.groups;
@@ -43,6 +46,9 @@ struct Problem {
     };
     return {pad(1), pad(2)};
   }
+  double flops() const {
+    return 2.0 * static_cast<double>(y.elements()) * static_cast<double>(w[1] * w[2] * w[3]);
+  }
   PlanKey key(std::string_view entry, bool with_bias = false) const {
     return PlanKey(entry, x, w, dtype, params.stride, params.pad, params.dilation, params.groups,
                    params.relu, with_bias);
@@ -62,7 +68,7 @@ convolution_forward::primitive_desc forward_description(const Problem& of, bool 
     attributes.set_post_ops(after);
   }
   const auto bias = with_bias ? of.bias() : memory::desc();
-  const auto x = of.image(of.x, Tag::any), y = of.image(of.y, Tag::any);
+  const auto x = of.image(of.x), y = of.image(of.y);
 #if DNNL_VERSION_MAJOR >= 3
   return {onednn::engine(),
           dnnl::prop_kind::forward_training,
@@ -88,59 +94,55 @@ convolution_forward::primitive_desc forward_description(const Problem& of, bool 
 class Link {
  public:
   enum class Way { in, out };
-  Link(const memory::desc& ours, const memory::desc& theirs, Way way)
-      : ours_(ours), theirs_(theirs) {
+  Link(const memory::desc& ours, const memory::desc& theirs, Way way) {
     if (ours == theirs) return;
     const memory::desc &from = way == Way::in ? ours : theirs, &to = way == Way::in ? theirs : ours;
-    reorder_ =
-        dnnl::reorder(dnnl::reorder::primitive_desc(onednn::engine(), from, onednn::engine(), to));
+    const auto& engine = onednn::engine();
+    reorder_.emplace(
+        dnnl::reorder(dnnl::reorder::primitive_desc(engine, from, engine, to)),
+        std::vector<onednn::Prepared::Argument>{{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}});
+    bytes_ = static_cast<std::int64_t>(theirs.get_size());
   }
 
-  // What the primitive reads: `tensor`, or a reordered copy of it that lives in `copy`.
-  memory in(const Tensor& tensor, Tensor& copy) const {
-    if (!reorder_) return onednn::wrap(ours_, tensor);
-    const memory to = place(copy);
-    onednn::execute("conv2d.reorder", *reorder_,
-                    {{DNNL_ARG_FROM, onednn::wrap(ours_, tensor)}, {DNNL_ARG_TO, to}});
-    return to;
+  // What the primitive reads: the tensor's elements, or a reordered copy that lives in `copy`.
+  void* in(const Tensor& tensor, Tensor& copy) const {
+    if (!reorder_) return tensor.raw();
+    copy = Tensor::empty({bytes_}, DType::u8);
+    reorder_->run("conv2d.reorder", {tensor.raw(), copy.raw()});
+    return copy.raw();
   }
-  // What it writes, which deliver() then brings to `tensor`.
-  memory out(const Tensor& tensor, Tensor& copy) const {
-    return reorder_ ? place(copy) : onednn::wrap(ours_, tensor);
+  // Where it writes, which deliver() then brings to `tensor`.
+  void* out(const Tensor& tensor, Tensor& copy) const {
+    if (!reorder_) return tensor.raw();
+    copy = Tensor::empty({bytes_}, DType::u8);
+    return copy.raw();
   }
-  void deliver(const memory& written, const Tensor& tensor) const {
-    if (!reorder_) return;
-    onednn::execute("conv2d.reorder", *reorder_,
-                    {{DNNL_ARG_FROM, written}, {DNNL_ARG_TO, onednn::wrap(ours_, tensor)}});
+  void deliver(void* written, const Tensor& tensor) const {
+    if (reorder_) reorder_->run("conv2d.reorder", {written, tensor.raw()});
   }
 
  private:
-  memory place(Tensor& copy) const {
-    copy = Tensor::empty({static_cast<std::int64_t>(theirs_.get_size())}, DType::u8);
-    return onednn::wrap(theirs_, copy);
-  }
-
-  memory::desc ours_, theirs_;
-  std::optional<dnnl::reorder> reorder_;
+  std::optional<onednn::Prepared> reorder_;
+  std::int64_t bytes_ = 0;
 };
 
-// A primitive of two tensors in, one out.
+// A primitive of two tensors in, one out, and perhaps a bias.
 struct Plan {
-  dnnl::primitive primitive;
   Link first, second, result;
-  int first_argument, second_argument, result_argument;
+  onednn::Prepared primitive;  // of first, second, result and bias
 };
 
 void execute(const char* what, const Plan& plan, const Tensor& first, const Tensor& second,
-             const Tensor& result, const std::optional<memory>& bias = std::nullopt) {
+             const Tensor& result, const Tensor& bias = {}) {
   Tensor first_copy, second_copy, result_copy;
-  const memory to = plan.result.out(result, result_copy);
-  std::unordered_map<int, memory> arguments{
-      {plan.first_argument, plan.first.in(first, first_copy)},
-      {plan.second_argument, plan.second.in(second, second_copy)},
-      {plan.result_argument, to}};
-  if (bias) arguments.emplace(DNNL_ARG_BIAS, *bias);
-  onednn::execute(what, plan.primitive, arguments);
+  void* const to = plan.result.out(result, result_copy);
+  void* const from = plan.first.in(first, first_copy);
+  void* const with = plan.second.in(second, second_copy);
+  if (bias.defined()) {
+    plan.primitive.run(what, {from, with, to, bias.raw()});
+  } else {
+    plan.primitive.run(what, {from, with, to});
+  }
   plan.result.deliver(to, result);
 }
 
@@ -148,19 +150,19 @@ void run_forward(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2d
                  const Tensor& y) {
   if (y.elements() == 0) return;
   const Problem of{x.shape(), w.shape(), y.shape(), x.dtype(), params};
+  const onednn::Threads threads(of.flops());
   const auto plan = onednn::cached(of.key("conv2d.forward", b.defined()), [&] {
     const auto made = forward_description(of, b.defined(), params.relu);
-    return Plan{convolution_forward(made),
-                Link(of.image(of.x, Tag::nhwc), made.src_desc(), Link::Way::in),
+    std::vector<onednn::Prepared::Argument> arguments{{DNNL_ARG_SRC, made.src_desc()},
+                                                      {DNNL_ARG_WEIGHTS, made.weights_desc()},
+                                                      {DNNL_ARG_DST, made.dst_desc()}};
+    if (b.defined()) arguments.push_back({DNNL_ARG_BIAS, of.bias()});
+    return Plan{Link(of.image(of.x), made.src_desc(), Link::Way::in),
                 Link(of.filter(false), made.weights_desc(), Link::Way::in),
-                Link(of.image(of.y, Tag::nhwc), made.dst_desc(), Link::Way::out),
-                DNNL_ARG_SRC,
-                DNNL_ARG_WEIGHTS,
-                DNNL_ARG_DST};
+                Link(of.image(of.y), made.dst_desc(), Link::Way::out),
+                onednn::Prepared(convolution_forward(made), arguments)};
   });
-  std::optional<memory> bias;
-  if (b.defined()) bias = onednn::wrap(of.bias(), b);
-  execute("conv2d.forward", *plan, x, w, y, bias);
+  execute("conv2d.forward", *plan, x, w, y, b);
 }
 
 void run_backward_input(const Tensor& dy, const Tensor& w, const Conv2dParams& params, Write write,
@@ -171,18 +173,18 @@ void run_backward_input(const Tensor& dy, const Tensor& w, const Conv2dParams& p
     return;
   }
   const Problem of{dx.shape(), w.shape(), dy.shape(), dy.dtype(), params};
+  const onednn::Threads threads(of.flops());
   const auto plan = onednn::cached(of.key("conv2d.backward_input"), [&] {
     const auto made = onednn::backward_primitive<convolution_backward_data>(
-        forward_description(of, false, false), kAlgorithm, of.image(of.x, Tag::any),
-        of.filter(true), of.image(of.y, Tag::any), of.stride(), of.dilation(), of.near_pad(),
-        of.far_pad());
-    return Plan{convolution_backward_data(made),
-                Link(of.image(of.y, Tag::nhwc), made.diff_dst_desc(), Link::Way::in),
+        forward_description(of, false, false), kAlgorithm, of.image(of.x), of.filter(true),
+        of.image(of.y), of.stride(), of.dilation(), of.near_pad(), of.far_pad());
+    return Plan{Link(of.image(of.y), made.diff_dst_desc(), Link::Way::in),
                 Link(of.filter(false), made.weights_desc(), Link::Way::in),
-                Link(of.image(of.x, Tag::nhwc), made.diff_src_desc(), Link::Way::out),
-                DNNL_ARG_DIFF_DST,
-                DNNL_ARG_WEIGHTS,
-                DNNL_ARG_DIFF_SRC};
+                Link(of.image(of.x), made.diff_src_desc(), Link::Way::out),
+                onednn::Prepared(convolution_backward_data(made),
+                                 {{DNNL_ARG_DIFF_DST, made.diff_dst_desc()},
+                                  {DNNL_ARG_WEIGHTS, made.weights_desc()},
+                                  {DNNL_ARG_DIFF_SRC, made.diff_src_desc()}})};
   });
   onednn::deliver(dx, write,
                   [&](const Tensor& to) { execute("conv2d.backward_input", *plan, dy, w, to); });
@@ -196,18 +198,18 @@ void run_backward_weight(const Tensor& dy, const Tensor& x, const Conv2dParams& 
     return;
   }
   const Problem of{x.shape(), dw.shape(), dy.shape(), dy.dtype(), params};
+  const onednn::Threads threads(of.flops());
   const auto plan = onednn::cached(of.key("conv2d.backward_weight"), [&] {
     const auto made = onednn::backward_primitive<convolution_backward_weights>(
-        forward_description(of, false, false), kAlgorithm, of.image(of.x, Tag::any),
-        of.filter(true), of.image(of.y, Tag::any), of.stride(), of.dilation(), of.near_pad(),
-        of.far_pad());
-    return Plan{convolution_backward_weights(made),
-                Link(of.image(of.y, Tag::nhwc), made.diff_dst_desc(), Link::Way::in),
-                Link(of.image(of.x, Tag::nhwc), made.src_desc(), Link::Way::in),
+        forward_description(of, false, false), kAlgorithm, of.image(of.x), of.filter(true),
+        of.image(of.y), of.stride(), of.dilation(), of.near_pad(), of.far_pad());
+    return Plan{Link(of.image(of.y), made.diff_dst_desc(), Link::Way::in),
+                Link(of.image(of.x), made.src_desc(), Link::Way::in),
                 Link(of.filter(false), made.diff_weights_desc(), Link::Way::out),
-                DNNL_ARG_DIFF_DST,
-                DNNL_ARG_SRC,
-                DNNL_ARG_DIFF_WEIGHTS};
+                onednn::Prepared(convolution_backward_weights(made),
+                                 {{DNNL_ARG_DIFF_DST, made.diff_dst_desc()},
+                                  {DNNL_ARG_SRC, made.src_desc()},
+                                  {DNNL_ARG_DIFF_WEIGHTS, made.diff_weights_desc()}})};
   });
   onednn::deliver(dw, write,
                   [&](const Tensor& to) { execute("conv2d.backward_weight", *plan, dy, x, to); });
@@ -215,11 +217,12 @@ void run_backward_weight(const Tensor& dy, const Tensor& x, const Conv2dParams& 
 
 // --- what oneDNN leaves to us: passes over single elements ------------------------------------
 
-constexpr std::int64_t kWorthThreads = 1 << 16;  // elements; below, waking threads costs more
+using onednn::for_its_type;
+using onednn::kWorthThreads;
 
-template <typename F>
-void for_its_type(DType dtype, F&& f) {
-  dtype == DType::bf16 ? f.template operator()<bfloat16>() : f.template operator()<float>();
+// oneDNN's reduction is a plain loop, 8 to 16 times slower.
+void run_backward_bias(const Tensor& dy, Write write, const Tensor& db, const Tensor&) {
+  onednn::channel_sums(dy, write, db);
 }
 
 void run_backward_relu(const Tensor& dy, const Tensor& y, const Tensor& dz) {
@@ -278,9 +281,8 @@ Conv2dOp Conv2dOp::vendor() {
           .backward_weight_scratch = no_backward_weight_scratch,
           .backward_weight_prologue = run_backward_weight_prologue,
           .backward_weight_prologue_scratch = no_backward_weight_scratch,
-          // oneDNN's reduction is a plain loop: 8 to 16 times slower than `hand` (docs/numbers.md).
-          .backward_bias = nullptr,
-          .backward_bias_scratch = nullptr,
+          .backward_bias = run_backward_bias,
+          .backward_bias_scratch = no_backward_bias_scratch,
           .backward_relu = run_backward_relu,
           .backward_prologue = nullptr,  // `hand` has it
           .backward_prologue_scratch = nullptr};

@@ -1,4 +1,5 @@
 // matmul by oneDNN.
+#include "kernels/common/channel_rows.h"
 #include "kernels/common/vendor_cpu.h"
 #include "kernels/matmul/matmul.h"
 
@@ -45,13 +46,9 @@ void write_sums_of_nothing(const Tensor& bias, Write write, const Tensor& c) {
   });
 }
 
-struct Plan {
-  dnnl::memory::desc a, b, bias, c;
-  dnnl::matmul primitive;
-};
-
-Plan make_plan(const ProductSizes& sizes, const MatmulParams& params, bool has_bias, Write write,
-               DType dtype) {
+// Of a, b, c and perhaps bias.
+onednn::Prepared make_plan(const ProductSizes& sizes, const MatmulParams& params, bool has_bias,
+                           Write write, DType dtype) {
   const auto [batch, m, n, k] = sizes;
   // A transpose is only another order of the same elements.
   const auto matrices = [&](std::int64_t rows, std::int64_t columns, bool transposed) {
@@ -59,14 +56,15 @@ Plan make_plan(const ProductSizes& sizes, const MatmulParams& params, bool has_b
                ? onednn::describe({rows, columns}, transposed ? Tag::ba : Tag::ab, dtype)
                : onednn::describe({batch, rows, columns}, transposed ? Tag::acb : Tag::abc, dtype);
   };
-  Plan plan{.a = matrices(m, k, params.transpose_a),
-            .b = matrices(k, n, params.transpose_b),
-            .bias = {},
-            .c = matrices(m, n, false),
-            .primitive = {}};
+  const auto a = matrices(m, k, params.transpose_a), b = matrices(k, n, params.transpose_b);
+  const auto c = matrices(m, n, false);
+  std::vector<onednn::Prepared::Argument> arguments{
+      {DNNL_ARG_SRC, a}, {DNNL_ARG_WEIGHTS, b}, {DNNL_ARG_DST, c}};
+  dnnl::memory::desc bias;
   if (has_bias) {
-    plan.bias = batch == 1 ? onednn::describe({1, n}, Tag::ab, dtype)
-                           : onednn::describe({1, 1, n}, Tag::abc, dtype);
+    bias = batch == 1 ? onednn::describe({1, n}, Tag::ab, dtype)
+                      : onednn::describe({1, 1, n}, Tag::abc, dtype);
+    arguments.push_back({DNNL_ARG_BIAS, bias});
   }
   dnnl::post_ops after;
   if (write == Write::accumulate) after.append_sum(1.f);
@@ -80,14 +78,11 @@ Plan make_plan(const ProductSizes& sizes, const MatmulParams& params, bool has_b
   dnnl::primitive_attr attributes;
   attributes.set_post_ops(after);
 #if DNNL_VERSION_MAJOR >= 3
-  const dnnl::matmul::primitive_desc description(onednn::engine(), plan.a, plan.b, plan.bias,
-                                                 plan.c, attributes);
+  const dnnl::matmul::primitive_desc description(onednn::engine(), a, b, bias, c, attributes);
 #else
-  const dnnl::matmul::primitive_desc description({plan.a, plan.b, plan.bias, plan.c}, attributes,
-                                                 onednn::engine());
+  const dnnl::matmul::primitive_desc description({a, b, bias, c}, attributes, onednn::engine());
 #endif
-  plan.primitive = dnnl::matmul(description);
-  return plan;
+  return {dnnl::matmul(description), arguments};
 }
 
 void run_multiply(const Tensor& a, const Tensor& b, const MatmulParams& params,
@@ -99,15 +94,21 @@ void run_multiply(const Tensor& a, const Tensor& b, const MatmulParams& params,
     write_sums_of_nothing(bias, write, c);
     return;
   }
+  const onednn::Threads threads(2.0 * static_cast<double>(c.elements() * sizes.k));
   const auto plan = onednn::cached(
       PlanKey("matmul.multiply", sizes.batch, sizes.m, sizes.n, sizes.k, params.transpose_a,
               params.transpose_b, params.activation, bias.defined(), write, a.dtype()),
       [&] { return make_plan(sizes, params, bias.defined(), write, a.dtype()); });
-  std::unordered_map<int, dnnl::memory> arguments{{DNNL_ARG_SRC, onednn::wrap(plan->a, a)},
-                                                  {DNNL_ARG_WEIGHTS, onednn::wrap(plan->b, b)},
-                                                  {DNNL_ARG_DST, onednn::wrap(plan->c, c)}};
-  if (bias.defined()) arguments.emplace(DNNL_ARG_BIAS, onednn::wrap(plan->bias, bias));
-  onednn::execute("matmul.multiply", plan->primitive, arguments);
+  if (bias.defined()) {
+    plan->run("matmul.multiply", {a.raw(), b.raw(), c.raw(), bias.raw()});
+  } else {
+    plan->run("matmul.multiply", {a.raw(), b.raw(), c.raw()});
+  }
+}
+
+// oneDNN's reduction is a plain loop, ten times slower.
+void run_bias_gradient(const Tensor& dy, Write write, const Tensor& db, const Tensor&) {
+  onednn::channel_sums(dy, write, db);
 }
 
 }  // namespace
@@ -119,10 +120,9 @@ MatmulOp MatmulOp::vendor() {
           .multiply_scratch = no_multiply_scratch,
           .fuses = [](Activation, bool before, DType) { return !before; },
           .activate = nullptr,
-          .activation_gradient = nullptr,
-          // oneDNN's reduction is a plain loop: 10 times slower than `hand` (docs/numbers.md).
-          .bias_gradient = nullptr,
-          .bias_gradient_scratch = nullptr};
+          .activation_gradient = nullptr,  // `hand` has both
+          .bias_gradient = run_bias_gradient,
+          .bias_gradient_scratch = no_bias_gradient_scratch};
 }
 template MatmulOp MatmulOp::vendor<Host>();
 

@@ -34,7 +34,7 @@ void check_image(std::string_view op, const Tensor& x) {
 
 void check_windows(std::string_view op, const Tensor& x, const Pool2dParams& params) {
   check_image(op, x);
-  const auto [window, stride, pad] = params;
+  const auto [window, stride, pad, relu] = params;
   if (window < 1 || window > kMaxWindow) {
     fail("{}: window is {} but must be 1 to {}", op, window, kMaxWindow);
   }
@@ -68,6 +68,7 @@ Tensor max_pool2d(const Tensor& x, const Pool2dParams& params) {
 
 Tensor avg_pool2d(const Tensor& x, const Pool2dParams& params) {
   check_windows("avg_pool2d", x, params);
+  if (params.relu) fail("avg_pool2d: relu is for max_pool2d; apply it to the result");
   const Tensor y = Tensor::empty(output_shape(x.shape(), params), x.dtype(), x.device());
   choose(&Pool2dOp::average_forward, x)(x, params, y);
   record("avg_pool2d", y, {x}, {}, [params](const Tensor& dy, const Saved&, Gradients& gradients) {
@@ -100,7 +101,8 @@ Tensor find_index(const Tensor& x, const Pool2dParams& params) {
 }
 
 Case max_case(const std::string& name, const Shape& image, const Pool2dParams& params) {
-  const Operand x{"x", image, Fill::distinct};
+  // relu's kink at 0 is out of a difference quotient's reach.
+  const Operand x{"x", image, params.relu ? Fill::away_from_zero : Fill::distinct};
   const Shape windows = output_shape(image, params);
   const double reads = static_cast<double>(windows.elements()) * params.window * params.window;
   return {.name = "max_" + name,
@@ -196,6 +198,9 @@ std::vector<Case> Pool2dOp::cases() {
            {"empty", {0, 4, 4, 3}, {}}}) {
     cases.push_back(max_case(name, image, params));
     cases.push_back(average_case(name, image, params));
+    Pool2dParams with_relu = params;
+    with_relu.relu = true;
+    cases.push_back(max_case("relu_" + name, image, with_relu));
   }
   for (const auto& [name, image] :
        std::vector<std::pair<std::string, Shape>>{{"one", {1, 1, 1, 1}},
@@ -204,9 +209,10 @@ std::vector<Case> Pool2dOp::cases() {
                                                   {"empty", {0, 4, 4, 3}}}) {
     cases.push_back(global_average_case(name, image));
   }
-  for (Case timed :
-       {max_case("lenet", {64, 28, 28, 6}, {}), average_case("lenet", {64, 28, 28, 6}, {}),
-        global_average_case("small_cnn", {64, 8, 8, 64})}) {
+  for (Case timed : {max_case("lenet", {64, 28, 28, 6}, {}),
+                     max_case("relu_lenet", {64, 28, 28, 6}, {.relu = true}),
+                     average_case("lenet", {64, 28, 28, 6}, {}),
+                     global_average_case("small_cnn", {64, 8, 8, 64})}) {
     timed.timed = Timed::everywhere;
     cases.push_back(std::move(timed));
   }
@@ -227,17 +233,18 @@ CaseSpace Pool2dOp::space() {
                    {"window", 1, 5},
                    {"stride", 1, 6},
                    {"pad", 0, 4},
-                   {"kind", 0, 2}},
+                   {"kind", 0, 3}},
           .make = [](std::span<const std::int64_t> point) -> std::optional<Case> {
             const Shape image{point[0], point[1], point[2], point[3]};
             const Pool2dParams params{.window = static_cast<int>(point[4]),
                                       .stride = static_cast<int>(point[5]),
-                                      .pad = static_cast<int>(point[6])};
+                                      .pad = static_cast<int>(point[6]),
+                                      .relu = point[7] == 3};
             if (point[7] == 2) return global_average_case("random", image);
             if (params.pad >= params.window) return std::nullopt;
             if (std::min(image[1], image[2]) + 2 * params.pad < params.window) return std::nullopt;
-            return point[7] == 0 ? max_case("random", image, params)
-                                 : average_case("random", image, params);
+            return point[7] == 1 ? average_case("random", image, params)
+                                 : max_case("random", image, params);
           }};
 }
 

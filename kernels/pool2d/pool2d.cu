@@ -78,6 +78,7 @@ template <typename T, int kWidth>
 struct MaxForward {
   Windows windows;
   Places places;
+  bool relu;
   const T* x;
   T* y;
   std::uint8_t* index;  // may be null
@@ -102,6 +103,10 @@ struct MaxForward {
           won[j] = wins ? position : won[j];
         }
       }
+    }
+    for (int j = 0; j < kWidth && relu; ++j) {
+      won[j] = best.at[j] > 0 ? won[j] : Pool2dOp::kNoPixel;
+      best.at[j] = best.at[j] < 0 ? Compute<T>(0) : best.at[j];
     }
     store_rounded(best, y + i * kWidth);
     if (index == nullptr) return;
@@ -247,9 +252,10 @@ void run_max_forward(const Tensor& x, const Pool2dParams& params, const Tensor& 
   const Windows windows = windows_of(x, y, params);
   for_floating("pool2d", x.dtype(), [&]<typename T>() {
     for_pack_width(windows.c, {x, y, index}, [&]<int kWidth>() {
-      simt::map("pool2d.max_forward", x.stream(), y.elements() / kWidth,
-                MaxForward<T, kWidth>{windows, Places(y, kWidth), x.data<T>(), y.data<T>(),
-                                      index.defined() ? index.data<std::uint8_t>() : nullptr});
+      simt::map(
+          "pool2d.max_forward", x.stream(), y.elements() / kWidth,
+          MaxForward<T, kWidth>{windows, Places(y, kWidth), params.relu, x.data<T>(), y.data<T>(),
+                                index.defined() ? index.data<std::uint8_t>() : nullptr});
     });
   });
 }

@@ -54,6 +54,14 @@ void run_max_forward(const Tensor& x, const Pool2dParams& params, const Tensor& 
                        index.data<std::uint8_t>()[window] = static_cast<std::uint8_t>(position);
                      }
                    });
+    if (!params.relu) return;
+    for (std::int64_t window = 0; window < y.elements(); ++window) {
+      Real& best = y.data<Real>()[window];
+      if (index.defined() && !(best > 0)) {
+        index.data<std::uint8_t>()[window] = Pool2dOp::kNoPixel;
+      }
+      if (best < 0) best = 0;
+    }
   });
 }
 

@@ -68,11 +68,8 @@ eltwise_backward::primitive_desc backward_primitive(const dnnl::memory::desc& md
 #endif
 }
 
-template <typename Primitive>
-struct Plan {
-  dnnl::memory::desc md;
-  Primitive primitive;
-};
+// In the time of so many multiply-adds an element is loaded, changed and stored.
+double flops_of(const Tensor& x) { return 16.0 * static_cast<double>(x.elements()); }
 
 PlanKey key(std::string_view entry, const Tensor& x, const UnaryParams& params) {
   return PlanKey(entry, x.elements(), x.dtype(), params.kind, params.activation,
@@ -81,31 +78,30 @@ PlanKey key(std::string_view entry, const Tensor& x, const UnaryParams& params) 
 
 void run_forward(const Tensor& x, const UnaryParams& params, const Tensor& y) {
   if (x.elements() == 0) return;
+  const onednn::Threads threads(flops_of(x));
   const auto plan = onednn::cached(key("unary.forward", x, params), [&] {
     const Function function = function_of(params);
-    return Plan<eltwise_forward>{
-        flat(x), eltwise_forward(forward_primitive(flat(x), function, function.forward))};
+    return onednn::Prepared(eltwise_forward(forward_primitive(flat(x), function, function.forward)),
+                            {{DNNL_ARG_SRC, flat(x)}, {DNNL_ARG_DST, flat(x)}});
   });
-  onednn::execute(
-      "unary.forward", plan->primitive,
-      {{DNNL_ARG_SRC, onednn::wrap(plan->md, x)}, {DNNL_ARG_DST, onednn::wrap(plan->md, y)}});
+  plan->run("unary.forward", {x.raw(), y.raw()});
 }
 
 void run_backward(const Tensor& dy, const Tensor& kept, const UnaryParams& params, Write write,
                   const Tensor& dx) {
   if (dy.elements() == 0) return;
+  const onednn::Threads threads(flops_of(dy));
   const auto plan = onednn::cached(key("unary.backward", dy, params), [&] {
-    return Plan<eltwise_backward>{
-        flat(dy), eltwise_backward(backward_primitive(flat(dy), function_of(params)))};
+    const bool reads_y = unary_keeps(params) == UnaryKeeps::y;
+    return onednn::Prepared(eltwise_backward(backward_primitive(flat(dy), function_of(params))),
+                            {{DNNL_ARG_DIFF_DST, flat(dy)},
+                             {reads_y ? DNNL_ARG_DST : DNNL_ARG_SRC, flat(dy)},
+                             {DNNL_ARG_DIFF_SRC, flat(dy)}});
   });
-  const bool reads_y = unary_keeps(params) == UnaryKeeps::y;
   // oneDNN wants an x even where the function is linear.
-  const dnnl::memory read = onednn::wrap(plan->md, kept.defined() ? kept : dy);
+  const Tensor& read = kept.defined() ? kept : dy;
   onednn::deliver(dx, write, [&](const Tensor& to) {
-    onednn::execute("unary.backward", plan->primitive,
-                    {{DNNL_ARG_DIFF_DST, onednn::wrap(plan->md, dy)},
-                     {reads_y ? DNNL_ARG_DST : DNNL_ARG_SRC, read},
-                     {DNNL_ARG_DIFF_SRC, onednn::wrap(plan->md, to)}});
+    plan->run("unary.backward", {dy.raw(), read.raw(), to.raw()});
   });
 }
 
