@@ -8,12 +8,17 @@
 #include <unordered_set>
 
 #include "core/error.h"
+#include "core/op_watcher.h"
+#include "core/stream.h"
 #include "core/tensor_impl.h"
 
 namespace cucina {
 namespace {
 
 thread_local bool enabled = true;
+thread_local bool detecting = false;
+OpWatcher* watcher = nullptr;
+thread_local OpRun::Time watched_since;
 std::atomic<std::uint64_t> next_id{1};
 
 bool differentiable(DType dtype) {
@@ -67,26 +72,60 @@ std::vector<std::shared_ptr<Node>> nodes_behind(const std::shared_ptr<Node>& fro
   return found;
 }
 
-void throw_on_anomaly(const Node& node) {
+// "conv1.weight", or "input 1".
+std::string input_name(const Node& node, std::size_t i) {
+  const GradRecord* input = node.inputs[i].get();
+  return input == nullptr || input->name.empty() ? fmt::format("input {}", i) : input->name;
+}
+
+void check_gradients(const Node& node) {
   for (std::size_t i = 0; i < node.inputs.size(); ++i) {
     if (node.inputs[i] == nullptr || !node.inputs[i]->grad.defined()) continue;
-    const std::vector<float> values = node.inputs[i]->grad.to_vector<float>();
-    const auto bad =
-        std::find_if(values.begin(), values.end(), [](float v) { return !std::isfinite(v); });
-    if (bad != values.end()) {
-      fail(ExitCode::diverged, "{}: the gradient of input {} {} is {} at element {}", node.name, i,
-           to_string(node.inputs[i]->shape), *bad, bad - values.begin());
-    }
+    check_finite(fmt::format("{}: the gradient of {}", node.name, input_name(node, i)),
+                 node.inputs[i]->grad);
   }
+}
+
+// Results of ops before this one were looked at when those were recorded.
+void check_forward(const Node& node, const std::vector<Tensor>& inputs, const Tensor& y) {
+  std::string parameters;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    if (!inputs[i].defined()) continue;
+    if (node.inputs[i] != nullptr && !node.inputs[i]->name.empty())
+      parameters += (parameters.empty() ? " with " : ", ") + node.inputs[i]->name;
+    if (node_of(inputs[i]) == nullptr)
+      check_finite(fmt::format("{}: its {}", node.name, input_name(node, i)), inputs[i]);
+  }
+  check_finite(fmt::format("{}{}: its result", node.name, parameters), y);
+}
+
+// Tells the watcher of what has run since `begin`; returns when that was over.
+OpRun::Time tell(OpWatcher* watcher, const Node& node, bool backward, OpRun::Time begin) {
+  std::vector<bool> wanted;
+  for (const auto& input : node.inputs) wanted.push_back(input != nullptr);
+  const auto output = node.output.lock();
+  if (output != nullptr) Stream::current(output->device).synchronize();
+  const auto end = std::chrono::steady_clock::now();
+  watcher->ran({.name = node.name,
+                .backward = backward,
+                .inputs = node.input_shapes,
+                .output = node.output_shape,
+                .dtype = node.output_dtype,
+                .wanted = std::move(wanted),
+                .begin = begin,
+                .end = end});
+  return std::chrono::steady_clock::now();
 }
 
 void run(Node& node, const BackwardOptions& options) {
   const std::shared_ptr<GradRecord> output = node.output.lock();
   if (output == nullptr || !output->grad.defined()) return;  // nothing flowed back to here
   NodeGradients gradients(node);
+  const auto begin = std::chrono::steady_clock::now();
   node.backward(output->grad, node.saved, gradients);
+  if (watcher != nullptr) watched_since = tell(watcher, node, true, begin);
   if (!output->retain) output->grad = {};
-  if (options.detect_anomaly) throw_on_anomaly(node);
+  if (options.detect_anomaly || detecting) check_gradients(node);
   if (!options.retain_graph) {
     node.saved.clear();
     node.backward = nullptr;
@@ -129,6 +168,8 @@ void record(std::string_view name, const Tensor& y, const std::vector<Tensor>& i
   node->output_dtype = y.dtype();
   GradRecord& output = record_of(y);
   node->output = y.impl()->record;
+  if (watcher != nullptr) watched_since = tell(watcher, *node, false, watched_since);
+  if (detecting) check_forward(*node, inputs, y);
   output.node = std::move(node);
 }
 
@@ -246,5 +287,26 @@ std::string to_dot(const Tensor& tensor) {
 NoGrad::NoGrad() : before_(enabled) { enabled = false; }
 NoGrad::~NoGrad() { enabled = before_; }
 bool grad_enabled() { return enabled; }
+
+DetectAnomaly::DetectAnomaly() : before_(detecting) { detecting = true; }
+DetectAnomaly::~DetectAnomaly() { detecting = before_; }
+
+void check_finite(const std::string& what, const Tensor& tensor) {
+  if (!differentiable(tensor.dtype())) return;
+  const std::vector<float> values = tensor.to_vector<float>();
+  const auto bad =
+      std::find_if(values.begin(), values.end(), [](float v) { return !std::isfinite(v); });
+  if (bad == values.end()) return;
+  fail(ExitCode::diverged, "{} {} is {} at element {}", what, to_string(tensor.shape()), *bad,
+       bad - values.begin());
+}
+
+void set_name(const Tensor& leaf, const std::string& name) { record_of(leaf).name = name; }
+
+OpWatcher* op_watcher() { return watcher; }
+void set_op_watcher(OpWatcher* watching) {
+  watcher = watching;
+  watched_since = std::chrono::steady_clock::now();
+}
 
 }  // namespace cucina

@@ -78,6 +78,26 @@ struct BackwardOptions {
 //   freed
 void backward(const Tensor& loss, const BackwardOptions& options = {}, const Tensor& seed = {});
 
+// While one lives, every recorded op and every backward() looks for NaN and Inf: the first op that
+// has one in a leaf it reads, in its result or in a gradient throws Error (exit code 5) naming op
+// and tensor. Slow, as every result is read once more.
+class DetectAnomaly {
+ public:
+  DetectAnomaly();
+  ~DetectAnomaly();
+  DetectAnomaly(const DetectAnomaly&) = delete;
+  DetectAnomaly& operator=(const DetectAnomaly&) = delete;
+
+ private:
+  bool before_;
+};
+
+// Throws Error (exit code 5), "`what` (6, 5, 5, 1) is nan at element 3", unless all is finite.
+void check_finite(const std::string& what, const Tensor& tensor);
+
+// What messages call this leaf: "conv1.weight".
+void set_name(const Tensor& leaf, const std::string& name);
+
 // The node that made `tensor`; null for leaves. For a view, the node of its base.
 std::shared_ptr<const Node> node_of(const Tensor& tensor);
 

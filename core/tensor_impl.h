@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "core/autograd.h"
 
@@ -13,6 +14,7 @@ struct GradRecord {
   Shape shape;
   DType dtype = DType::f32;
   Device device = Device::cpu;
+  std::string name;   // of a parameter; else empty
   bool leaf = false;  // a parameter: keeps its gradient
   bool retain = false;
   std::shared_ptr<Node> node;  // what made it; null for leaves

@@ -12,6 +12,9 @@ class GELU : public Module {
  public:
   explicit GELU(bool tanh = false) : tanh_(tanh) {}
   Tensor forward(const Tensor& x) override;
+  Activation activation() const override {
+    return tanh_ ? Activation::gelu_tanh : Activation::gelu;
+  }
   Shape output_shape(const Shape& x) const override { return x; }
   std::string describe() const override { return tanh_ ? "GELU tanh" : "GELU"; }
   std::string write_graph(const GraphInput& in) const override;
@@ -24,6 +27,7 @@ class GELU : public Module {
 class SiLU : public Module {
  public:
   Tensor forward(const Tensor& x) override;
+  Activation activation() const override { return Activation::silu; }
   Shape output_shape(const Shape& x) const override { return x; }
   std::string describe() const override { return "SiLU"; }
   std::string write_graph(const GraphInput& in) const override;
@@ -32,6 +36,7 @@ class SiLU : public Module {
 class Sigmoid : public Module {
  public:
   Tensor forward(const Tensor& x) override;
+  Activation activation() const override { return Activation::sigmoid; }
   Shape output_shape(const Shape& x) const override { return x; }
   std::string describe() const override { return "Sigmoid"; }
   std::string write_graph(const GraphInput& in) const override;
@@ -40,6 +45,7 @@ class Sigmoid : public Module {
 class Tanh : public Module {
  public:
   Tensor forward(const Tensor& x) override;
+  Activation activation() const override { return Activation::tanh; }
   Shape output_shape(const Shape& x) const override { return x; }
   std::string describe() const override { return "Tanh"; }
   std::string write_graph(const GraphInput& in) const override;

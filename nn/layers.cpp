@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "kernels/batch_norm/batch_norm.h"
+#include "kernels/cast/cast.h"
 #include "kernels/dropout/dropout.h"
 #include "kernels/dropout2d/dropout2d.h"
 #include "kernels/matmul/matmul.h"
@@ -65,6 +66,11 @@ std::string pool_text(const char* layer, const Pool2dParams& params) {
   return text;
 }
 
+// A parameter in the format of the activations: they may be bf16 where parameters are f32.
+Tensor in_format(const Tensor& parameter, const Tensor& x) {
+  return parameter.defined() ? cast(parameter, x.dtype()) : parameter;
+}
+
 }  // namespace
 
 Linear::Linear(std::int64_t in, std::int64_t out, bool bias) : in_(in), out_(out) {
@@ -80,7 +86,11 @@ Linear::Linear(const Shape& image, std::int64_t out, bool bias)
   if (bias) bias_ = add_parameter("bias", {out});
 }
 
-Tensor Linear::forward(const Tensor& x) { return linear(x, weight_, bias_); }
+Tensor Linear::forward(const Tensor& x) { return forward_fused(x, {}); }
+
+Tensor Linear::forward_fused(const Tensor& x, const Ending& ending) {
+  return linear(x, in_format(weight_, x), in_format(bias_, x), ending.activation);
+}
 
 Shape Linear::output_shape(const Shape& x) const {
   check_rank("Linear", x, 2);
@@ -118,7 +128,13 @@ Conv2d::Conv2d(std::int64_t in, std::int64_t out, std::int64_t window, const Con
   if (options.bias) bias_ = add_parameter("bias", {out});
 }
 
-Tensor Conv2d::forward(const Tensor& x) { return conv2d(x, weight_, bias_, params_); }
+Tensor Conv2d::forward(const Tensor& x) { return forward_fused(x, {}); }
+
+Tensor Conv2d::forward_fused(const Tensor& x, const Ending& ending) {
+  Conv2dParams params = params_;
+  params.relu = ending.activation == Activation::relu;
+  return conv2d(x, in_format(weight_, x), in_format(bias_, x), params);
+}
 
 Shape Conv2d::output_shape(const Shape& x) const {
   check_rank("Conv2d", x, 4);
@@ -154,9 +170,15 @@ BatchNorm2d::BatchNorm2d(std::int64_t channels, float momentum, double eps)
   batches_ = add_buffer("num_batches_tracked", Tensor::zeros({}, DType::i32));
 }
 
-Tensor BatchNorm2d::forward(const Tensor& x) {
+Tensor BatchNorm2d::forward(const Tensor& x) { return forward_fused(x, {}); }
+
+Tensor BatchNorm2d::forward_fused(const Tensor& x, const Ending& ending) {
   const Tensor y = batch_norm(x, weight_, bias_, running_mean_, running_var_,
-                              {.momentum = momentum_, .eps = eps_, .training = training()});
+                              {.momentum = momentum_,
+                               .eps = eps_,
+                               .training = training(),
+                               .relu = ending.activation == Activation::relu},
+                              ending.added);
   if (training()) ++*batches_.data<std::int32_t>();
   return y;
 }
@@ -173,6 +195,11 @@ std::string BatchNorm2d::describe() const { return fmt::format("BatchNorm2d {}",
 Tensor ReLU::forward(const Tensor& x) { return relu(x); }
 
 Tensor MaxPool2d::forward(const Tensor& x) { return max_pool2d(x, params_); }
+Tensor MaxPool2d::forward_fused(const Tensor& x, const Ending& ending) {
+  Pool2dParams params = params_;
+  params.relu = ending.activation == Activation::relu;
+  return max_pool2d(x, params);
+}
 Shape MaxPool2d::output_shape(const Shape& x) const { return pooled("MaxPool2d", x, params_); }
 std::string MaxPool2d::describe() const { return pool_text("MaxPool2d", params_); }
 

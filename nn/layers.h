@@ -22,6 +22,8 @@ class Linear : public Module {
   Linear(const Shape& image, std::int64_t out, bool bias = true);
 
   Tensor forward(const Tensor& x) override;
+  bool fuses(Activation, bool added) const override { return !added; }
+  Tensor forward_fused(const Tensor& x, const Ending& ending) override;
   Shape output_shape(const Shape& x) const override;
   std::string describe() const override;
   std::string write_graph(const GraphInput& in) const override;
@@ -52,6 +54,10 @@ class Conv2d : public Module {
   Conv2d(std::int64_t in, std::int64_t out, std::int64_t window, const Conv2dOptions& options = {});
 
   Tensor forward(const Tensor& x) override;
+  bool fuses(Activation activation, bool added) const override {
+    return activation == Activation::relu && !added;
+  }
+  Tensor forward_fused(const Tensor& x, const Ending& ending) override;
   Shape output_shape(const Shape& x) const override;
   std::string describe() const override;
   std::string write_graph(const GraphInput& in) const override;
@@ -76,6 +82,10 @@ class BatchNorm2d : public Module {
   explicit BatchNorm2d(std::int64_t channels, float momentum = 0.1f, double eps = 1e-5);
 
   Tensor forward(const Tensor& x) override;
+  bool fuses(Activation activation, bool added) const override {
+    return activation == Activation::relu || (added && activation == Activation::none);
+  }
+  Tensor forward_fused(const Tensor& x, const Ending& ending) override;
   Shape output_shape(const Shape& x) const override;
   std::string describe() const override;
   std::string write_graph(const GraphInput& in) const override;
@@ -94,6 +104,7 @@ class BatchNorm2d : public Module {
 class ReLU : public Module {
  public:
   Tensor forward(const Tensor& x) override;
+  Activation activation() const override { return Activation::relu; }
   Shape output_shape(const Shape& x) const override { return x; }
   std::string describe() const override { return "ReLU"; }
   std::string write_graph(const GraphInput& in) const override;
@@ -103,6 +114,10 @@ class MaxPool2d : public Module {
  public:
   explicit MaxPool2d(const Pool2dParams& params = {}) : params_(params) {}
   Tensor forward(const Tensor& x) override;
+  bool fuses(Activation activation, bool added) const override {
+    return activation == Activation::relu && !added;
+  }
+  Tensor forward_fused(const Tensor& x, const Ending& ending) override;
   Shape output_shape(const Shape& x) const override;
   std::string describe() const override;
   std::string write_graph(const GraphInput& in) const override;

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "nn/fusion.h"
 
 namespace cucina::nn {
 namespace {
@@ -28,6 +29,11 @@ std::vector<NamedTensor> Module::parameters() const {
   std::vector<NamedTensor> all = parameters_;
   for (const auto& [name, child] : children_) append_prefixed(&all, name, child->parameters());
   return all;
+}
+
+Tensor Module::forward_fused(const Tensor&, const Ending& ending) {
+  fail("{}: cannot be fused with {}{}", describe(), name(ending.activation),
+       ending.added.defined() ? " and a sum" : "");
 }
 
 std::vector<NamedTensor> Module::buffers() const {
@@ -131,9 +137,10 @@ ScopedEvaluation::~ScopedEvaluation() {
 }
 
 Tensor Sequential::forward(const Tensor& x) {
-  Tensor y = x;
-  for (const auto& [name, child] : children()) y = child->forward(y);
-  return y;
+  std::vector<Module*> layers;
+  layers.reserve(children().size());
+  for (const auto& [name, child] : children()) layers.push_back(child.get());
+  return run_layers(layers, x);
 }
 
 Shape Sequential::output_shape(const Shape& x) const {
@@ -144,10 +151,7 @@ Shape Sequential::output_shape(const Shape& x) const {
 
 Shape Sequential::place(const std::string& name, const Shape& x,
                         std::vector<PlacedLayer>* layers) const {
-  Shape shape = x;
-  for (const auto& [child_name, child] : children())
-    shape = child->place(joined(name, child_name), shape, layers);
-  return shape;
+  return place_layers(children(), name, x, layers);
 }
 
 std::string Sequential::write_graph(const GraphInput& in) const {

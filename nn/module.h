@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/tensor.h"
+#include "kernels/common/activation.h"
 #include "nn/graph.h"
 
 namespace cucina::nn {
@@ -35,6 +36,14 @@ struct PlacedLayer {
   std::string name;  // "layer1.0.conv1"
   const Module* layer;
   Shape x, y;  // what goes in, what comes out
+  // The layer whose op computes this one, too, where it is another (nn/fusion.h).
+  std::string computed_in = "";
+};
+
+// What a layer's op does to its result besides, in place of what stands behind it.
+struct Ending {
+  Tensor added = {};  // first; undefined: nothing
+  Activation activation = Activation::none;
 };
 
 // A module is made in training mode, its parameters uninitialised and on the cpu (nn/init.h fills
@@ -48,6 +57,14 @@ class Module {
 
   virtual Tensor forward(const Tensor& x) = 0;
   Tensor operator()(const Tensor& x) { return forward(x); }
+
+  // The activation that this layer is and nothing besides; none for every other layer.
+  virtual Activation activation() const { return Activation::none; }
+  // Can forward_fused() do so? Not where only the activation is none.
+  virtual bool fuses(Activation, bool /*added*/) const { return false; }
+  // forward, then what `ending` says, in one op; nn/fusion.h decides when.
+  //   throws   Error where fuses() says no
+  virtual Tensor forward_fused(const Tensor& x, const Ending& ending);
 
   // The shape of forward's result, without computing it; throws Error where forward would.
   virtual Shape output_shape(const Shape& x) const = 0;

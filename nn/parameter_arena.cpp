@@ -5,6 +5,7 @@
 #include <limits>
 #include <utility>
 
+#include "core/autograd.h"
 #include "core/error.h"
 
 namespace cucina::nn {
@@ -80,6 +81,7 @@ void ParameterArena::place(Device device, std::int64_t elements, DType dtype) {
   gradients_ = Tensor::zeros({elements}, dtype, device);
   for (const Slot& slot : slots_) {
     slot.parameter.move_to(storage, static_cast<std::size_t>(slot.offset) * size_of(dtype));
+    set_name(slot.parameter, slot.name);
     slot.parameter.set_grad_buffer(part(gradients_, slot.offset, slot.parameter.shape()));
   }
   values_ = values;

@@ -5,8 +5,10 @@
 
 #include "core/error.h"
 #include "kernels/binary/binary.h"
+#include "kernels/cast/cast.h"
 #include "kernels/conv2d/conv2d.h"
 #include "kernels/unary/unary.h"
+#include "nn/fusion.h"
 
 namespace cucina::nn {
 
@@ -21,10 +23,20 @@ void Residual::set_shortcut(const std::string& name, std::shared_ptr<Module> sho
 }
 
 Tensor Residual::forward(const Tensor& x) {
-  Tensor y = x;
-  for (const auto& layer : body_) y = layer->forward(y);
-  const Tensor sum = cucina::add(y, shortcut_ ? shortcut_->forward(x) : x);
-  return relu_ ? relu(sum) : sum;
+  const Tensor around = shortcut_ ? shortcut_->forward(x) : x;
+  std::vector<Module*> layers;
+  for (const auto& layer : body_) layers.push_back(layer.get());
+  if (!sums_in_last_layer()) {
+    const Tensor sum = cucina::add(run_layers(layers, x), around);
+    return relu_ ? relu(sum) : sum;
+  }
+  layers.pop_back();
+  return body_.back()->forward_fused(run_layers(layers, x),
+                                     {.added = around, .activation = activation_of_sum()});
+}
+
+bool Residual::sums_in_last_layer() const {
+  return fusion() && !body_.empty() && body_.back()->fuses(activation_of_sum(), true);
 }
 
 Shape Residual::output_shape(const Shape& x) const {
@@ -46,15 +58,20 @@ std::string Residual::describe() const {
 
 Shape Residual::place(const std::string& name, const Shape& x,
                       std::vector<PlacedLayer>* layers) const {
-  const Shape y = output_shape(x);
-  Shape shape = x;
-  for (const auto& [child_name, child] : children()) {
-    const bool around = child == shortcut_;
-    const Shape after = child->place(joined(name, child_name), around ? x : shape, layers);
-    if (!around) shape = after;
+  std::vector<NamedModule> body;
+  for (const NamedModule& child : children())
+    if (child.module != shortcut_) body.push_back(child);
+  if (!sums_in_last_layer()) {
+    place_layers(body, name, x, layers);
+  } else {  // which then is fused with nothing else
+    const Shape before = place_layers(std::span(body).first(body.size() - 1), name, x, layers);
+    body.back().module->place(joined(name, body.back().name), before, layers);
   }
-  layers->push_back({name, this, x, y});
-  return y;
+  for (const NamedModule& child : children())
+    if (child.module == shortcut_) child.module->place(joined(name, child.name), x, layers);
+  layers->push_back({name, this, x, output_shape(x)});
+  if (sums_in_last_layer()) layers->back().computed_in = joined(name, body.back().name);
+  return layers->back().y;
 }
 
 std::string Residual::write_graph(const GraphInput& in) const {
@@ -88,7 +105,7 @@ PadChannels::PadChannels(std::int64_t in, std::int64_t out, int stride)
 
 Tensor PadChannels::forward(const Tensor& x) {
   if (selection_.device() != x.device()) selection_ = selection_.to(x.device());
-  return conv2d(x, selection_, {}, {.stride = stride_});
+  return conv2d(x, cast(selection_, x.dtype()), {}, {.stride = stride_});
 }
 
 Shape PadChannels::output_shape(const Shape& x) const {

@@ -32,8 +32,12 @@ class Residual : public Module {
   // The body's layers, the shortcut's, and the block itself for its sum.
   Shape place(const std::string& name, const Shape& x,
               std::vector<PlacedLayer>* layers) const override;
+  // Does the last layer's op add the shortcut and apply the activation?
+  bool sums_in_last_layer() const;
 
  private:
+  Activation activation_of_sum() const { return relu_ ? Activation::relu : Activation::none; }
+
   bool relu_;
   std::vector<std::shared_ptr<Module>> body_;
   std::shared_ptr<Module> shortcut_;

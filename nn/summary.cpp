@@ -18,6 +18,7 @@ struct Row {
 // A flattened image is the same memory.
 std::int64_t bytes_of_result(const PlacedLayer& placed) {
   if (dynamic_cast<const Flatten*>(placed.layer) != nullptr) return 0;
+  if (!placed.computed_in.empty()) return 0;  // one result for both
   return placed.y.elements() * static_cast<std::int64_t>(sizeof(float));
 }
 
@@ -29,7 +30,8 @@ std::vector<Row> rows(const Model& model) {
   for (const PlacedLayer& placed : layers) {
     const bool counted = placed.layer->children().empty();
     all.push_back({placed.name,
-                   placed.layer->describe(),
+                   placed.layer->describe() +
+                       (placed.computed_in.empty() ? "" : ", in " + placed.computed_in),
                    placed.y,
                    {.parameters = counted ? parameter_count(*placed.layer) : 0,
                     .flops = placed.layer->flops(placed.x),

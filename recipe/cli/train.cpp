@@ -13,6 +13,7 @@
 
 #include "core/config.h"
 #include "core/error.h"
+#include "nn/fusion.h"
 #include "nn/init.h"
 #include "nn/models.h"
 #include "nn/weights.h"
@@ -49,6 +50,9 @@ struct Options {
   std::string head = "kaiming";
   std::vector<std::string> freeze;
   ComputeOptions compute;
+  std::string dtype = "f32";
+  bool no_fusion = false;
+  std::string profile;
   std::string out;
   bool overwrite = false;
   bool resume = false;
@@ -121,7 +125,14 @@ std::vector<report::Section> settings(const Options& options, const data::Datase
         {"weight_decay", train.weight_decay},
         {"groups", to_text(train.groups)},
         {"clip_norm", train.clip_norm},
-        {"ema", train.ema}}},
+        {"clip_value", train.clip_value},
+        {"accumulate", train.accumulate},
+        {"dtype", std::string(name(train.dtype))},
+        {"fusion", nn::fusion()},
+        {"ema", train.ema},
+        {"swa_start", train.swa_start},
+        {"swa_every", train.swa_every},
+        {"lookahead", train.lookahead}}},
       {"schedule", settings(schedule.options())},
   };
   // Whatever becomes of the file, the run can be repeated.
@@ -170,6 +181,8 @@ void check_combinations(const Options& options) {
   if (schedule.step_every > 0 && options.schedule != "step")
     fail("--step-every {}: has no effect with --schedule {}; give --schedule step",
          schedule.step_every, options.schedule);
+  if (options.train.swa_every > 1 && options.train.swa_start == 0)
+    fail("--swa-every {}: has no effect without --swa-start", options.train.swa_every);
   if (options.resume && options.overwrite)
     fail("--resume and --overwrite contradict each other; give one of them");
   if (options.resume && options.out.empty())
@@ -242,6 +255,8 @@ int run(Options options) {
       options.quiet ? report::ProgressMode::none : report::parse_progress_mode(options.progress);
   options.train.seed = static_cast<std::uint64_t>(options.seed);
   options.train.device = device;
+  options.train.dtype = options.dtype == "bf16" ? DType::bf16 : DType::f32;
+  nn::set_fusion(!options.no_fusion);
   options.train.schedule.kind = optim::parse_schedule(options.schedule);
   if (options.out.empty()) options.out = default_out(options);
 
@@ -278,10 +293,14 @@ int run(Options options) {
   {
     report::Progress progress(progress_mode, options.train.epochs, trainer.steps_per_epoch(),
                               report::stderr_output(color));
+    std::optional<report::Trace> trace;
+    if (!options.profile.empty()) trace.emplace(options.profile);
     training = trainer.run({.progress = &progress,
                             .metrics = &metrics,
                             .checkpoints = options.keep_checkpoints > 0 ? &checkpoints : nullptr,
+                            .trace = trace ? &*trace : nullptr,
                             .on_best = [&] { save(directory.best_model()); }});
+    if (trace) trace->write();
   }
   save(directory.model());
   const auto stopped = [&](int signal) {
@@ -357,9 +376,20 @@ Run add_train(CLI::App& app) {
   add_groups(app, &train.groups);
   add_number(app, "--clip-norm", &train.clip_norm, Numbers::not_negative,
              "Scale gradients down to this norm where theirs is larger; 0: never");
+  add_number(app, "--clip-value", &train.clip_value, Numbers::not_negative,
+             "Limit each gradient to this, up and down; 0: never");
+  add_integer(app, "--accumulate", &train.accumulate, 1,
+              "Take the images of a step in so many parts, one after the other, which needs less "
+              "memory; --batch-size counts all of them");
   add_number(app, "--ema", &train.ema, Numbers::below_one,
              "Evaluate and save a running average of the weights, with this decay, such as 0.999; "
              "0: the weights themselves");
+  add_integer(app, "--swa-start", &train.swa_start, 0,
+              "Evaluate and save the mean of the weights from this step on; 0: never");
+  add_integer(app, "--swa-every", &train.swa_every, 1, "--swa-start: of every so many steps");
+  add_integer(app, "--lookahead", &train.lookahead, 0,
+              "Every so many steps slow weights move half of the way to the weights, which go on "
+              "from there; 0: never");
   add_augment(app, &options->augment);
   add_integer(app, "--seed", &options->seed, 0,
               "Of initial weights, order of images, dropout and augmentation; the splits do not "
@@ -380,6 +410,15 @@ Run add_train(CLI::App& app) {
       ->expected(1)
       ->take_all();
   add_compute(app, &options->compute);
+  add_choice(app, "--dtype", &options->dtype, {"f32", "bf16"},
+             "Of activations; weights, their gradients and the loss stay f32");
+  app.add_flag("--no-fusion", options->no_fusion,
+               "Run layers one by one; cucina models NAME shows which go together");
+  app.add_flag("--detect-anomaly", train.detect_anomaly,
+               "Stop at the first op with a NaN or Inf, and name it and the tensor; slow");
+  app.add_option("--profile", options->profile,
+                 "Write what each op of steps 4 to 23 takes, for ui.perfetto.dev")
+      ->type_name("FILE");
   app.add_option_function<std::string>(
          "--out",
          [options](const std::string& folder) {

@@ -4,11 +4,13 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "core/autograd.h"
 #include "core/error.h"
+#include "kernels/cast/cast.h"
 #include "kernels/softmax_cross_entropy/softmax_cross_entropy.h"
 #include "optim/grad_norm/grad_norm.h"
 #include "recipe/skeleton/interrupt.h"
@@ -38,6 +40,16 @@ report::Estimate estimate(const MeanAccumulator& values) {
 const TrainOptions& checked(const TrainOptions& options, const data::Dataset& data,
                             const nn::ModelSpec& spec) {
   if (options.epochs < 1) fail("train: {} epochs; at least 1 is needed", options.epochs);
+  if (options.accumulate < 1 || options.accumulate > options.batch_size)
+    fail("train: a step of {} images in {} parts; give 1 to {}", options.batch_size,
+         options.accumulate, options.batch_size);
+  if (options.dtype != DType::f32 && options.dtype != DType::bf16)
+    fail("train: activations in {}; choose f32 or bf16", name(options.dtype));
+  if (options.ema > 0 && options.swa_start > 0)
+    fail("train: both a running average (decay {}) and the mean from step {} on; choose one",
+         options.ema, options.swa_start);
+  if (options.swa_every < 1)
+    fail("train: the mean of every {}-th step; give 1 or more", options.swa_every);
   const data::ImageSet& set = data.train;
   if (set.n < 1)
     fail(ExitCode::bad_file, "train: the data set {} has no training images", data.name);
@@ -158,11 +170,21 @@ Trainer::Trainer(nn::Model& model, const data::Dataset& data, const TrainOptions
       arena_(make_arena(model, options)),
       optimizer_(make_optimizer(model, arena_, options)),
       average_(make_average(arena_, options.ema)),
+      stochastic_average_(options.swa_start > 0
+                              ? std::make_unique<optim::StochasticAverage>(arena_.values())
+                              : nullptr),
+      lookahead_(options.lookahead > 0 ? std::make_unique<optim::Lookahead>(arena_.values())
+                                       : nullptr),
       steps_per_epoch_(count_steps(loader_, data.train.n, model)),
       schedule_(make_schedule(options, steps_per_epoch_)) {
   model.net->move_buffers(options.device);
   loader_.augment(options.augmentation, RandomStream(options.seed, "augment"), optimizer_->steps());
-  nn::use_random(*model.net, RandomStream(options.seed, "dropout"), optimizer_->steps());
+  draw_for_part(0);
+}
+
+void Trainer::draw_for_part(std::int64_t part) const {
+  const std::string stream = part == 0 ? "dropout" : fmt::format("dropout of part {}", part);
+  nn::use_random(*model_.net, RandomStream(options_.seed, stream), optimizer_->steps());
 }
 
 MixedBatch Trainer::mixed(const data::Batch& batch) const {
@@ -174,22 +196,73 @@ MixedBatch Trainer::mixed(const data::Batch& batch) const {
 }
 
 StepOutcome Trainer::step(const data::Batch& batch) {
+  std::optional<DetectAnomaly> detect;
+  if (options_.detect_anomaly) detect.emplace();
   arena_.clear_gradients();
   const auto [images, targets] = mixed(batch);
-  const SoftmaxCrossEntropy outcome = softmax_cross_entropy(model_(images), targets);
-  backward(outcome.loss);
+  const StepOutcome outcome = add_gradients(images, targets);
   arena_.complete_gradients();
+  const report::Trace::Part part(trace_, "update");
+  if (options_.clip_value > 0) optim::clip_gradient_value(arena_.gradients(), options_.clip_value);
   if (options_.clip_norm > 0) clip_gradient_norm(arena_.gradients(), options_.clip_norm);
+  update();
+  if (options_.detect_anomaly) check_parameters();
+  return outcome;
+}
+
+StepOutcome Trainer::add_gradients(const Tensor& images, const Tensor& targets) {
+  const std::int64_t n = images.size(0), parts = std::min(options_.accumulate, n);
+  if (parts == 1) return add_gradients(images, targets, 1);
+  const StepOutcome all{.losses = Tensor::empty({n}, DType::f32, images.device()),
+                        .correct = Tensor::empty({n}, DType::i32, images.device())};
+  for (std::int64_t part = 0; part < parts; ++part) {
+    const std::int64_t begin = n * part / parts, end = n * (part + 1) / parts;
+    draw_for_part(part);
+    const StepOutcome outcome =
+        add_gradients(images.rows(begin, end), targets.rows(begin, end),
+                      static_cast<double>(end - begin) / static_cast<double>(n));
+    all.losses.rows(begin, end).copy_from(outcome.losses);
+    all.correct.rows(begin, end).copy_from(outcome.correct);
+  }
+  draw_for_part(0);
+  return all;
+}
+
+StepOutcome Trainer::add_gradients(const Tensor& images, const Tensor& targets, double share) {
+  const Tensor logits = cast(model_(cast(images, options_.dtype)), DType::f32);
+  const SoftmaxCrossEntropy outcome = softmax_cross_entropy(logits, targets);
+  backward(outcome.loss, {}, Tensor::full({}, share, DType::f32, images.device()));
+  return {.losses = outcome.losses, .correct = outcome.correct};
+}
+
+void Trainer::update() {
   optimizer_->set_learning_rate(schedule_.at(position_.step++));
   optimizer_->step();
+  const std::int64_t step = position_.step;
+  if (lookahead_ != nullptr && step % options_.lookahead == 0) lookahead_->update();
   if (average_ != nullptr) average_->update(optimizer_->steps());
-  return {.losses = outcome.losses, .correct = outcome.correct};
+  const std::int64_t since = step - options_.swa_start;
+  if (stochastic_average_ != nullptr && since >= 0 && since % options_.swa_every == 0)
+    stochastic_average_->update(since / options_.swa_every);
+}
+
+void Trainer::check_parameters() const {
+  for (const nn::ParameterArena::Slot& slot : arena_.slots())
+    check_finite(fmt::format("{}: after its step {}", options_.optimizer, slot.name),
+                 slot.parameter);
+}
+
+Tensor Trainer::averaged_values() const {
+  if (average_ != nullptr) return average_->values();
+  if (stochastic_average_ != nullptr && position_.step >= options_.swa_start)
+    return stochastic_average_->values();
+  return {};
 }
 
 Trainer::Averaged::Averaged(const Trainer& trainer)
     : values_(trainer.arena_.values()),
-      trained_(trainer.average_ != nullptr ? values_.clone() : Tensor()) {
-  if (trained_.defined()) values_.copy_from(trainer.average_->values());
+      trained_(trainer.averaged_values().defined() ? values_.clone() : Tensor()) {
+  if (trained_.defined()) values_.copy_from(trainer.averaged_values());
 }
 
 Trainer::Averaged::~Averaged() {
@@ -211,6 +284,8 @@ void Trainer::resume(const Checkpoint& checkpoint) {
 std::vector<optim::OptimizerState> Trainer::optimizer_state() const {
   std::vector<optim::OptimizerState> all = optimizer_->state();
   if (average_ != nullptr) all.push_back({"ema", average_->values()});
+  if (stochastic_average_ != nullptr) all.push_back({"swa", stochastic_average_->values()});
+  if (lookahead_ != nullptr) all.push_back({"lookahead", lookahead_->slow_values()});
   return all;
 }
 
@@ -223,6 +298,7 @@ TrainResult Trainer::run(const TrainReport& report) {
   const auto start = std::chrono::steady_clock::now();
   TrainResult result;
   model_.net->train();
+  trace_ = report.trace;
   const std::int64_t steps = all_steps(options_.epochs, steps_per_epoch_);
   while (position_.step < steps && result.signal == 0) {
     result.signal = train_epoch(position_.step / steps_per_epoch_ + 1, report, &result);
@@ -258,7 +334,15 @@ int Trainer::train_steps(Epoch* outcomes, std::int64_t epoch, const TrainReport&
   for (std::int64_t i = position_.step % steps_per_epoch_; i < steps_per_epoch_; ++i) {
     const auto first = static_cast<std::size_t>(i * options_.batch_size);
     const auto size = std::min(static_cast<std::size_t>(options_.batch_size), order.size() - first);
-    const StepOutcome outcome = step(loader_.gather(std::span(order).subspan(first, size)));
+    if (trace_ != nullptr) trace_->begin_step(position_.step);
+    const StepOutcome outcome = [&] {
+      const report::Trace::Part whole(trace_, "step");
+      std::optional<report::Trace::Part> part;
+      part.emplace(trace_, "gather");
+      const data::Batch batch = loader_.gather(std::span(order).subspan(first, size));
+      part.reset();
+      return step(batch);
+    }();
     outcomes->add(position_.step, outcome);
     const bool last = i + 1 == steps_per_epoch_;
     // An epoch that is done is validated first: a resumed training would not come back to it.

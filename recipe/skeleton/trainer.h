@@ -12,12 +12,14 @@
 #include "kernels/mix/mix.h"
 #include "nn/models.h"
 #include "nn/parameter_arena.h"
+#include "optim/averages.h"
 #include "optim/optimizer.h"
 #include "optim/schedule.h"
 #include "recipe/data/image_set.h"
 #include "recipe/data/loader.h"
 #include "recipe/report/metrics_log.h"
 #include "recipe/report/progress.h"
+#include "recipe/report/trace.h"
 #include "recipe/skeleton/checkpoint.h"
 #include "recipe/skeleton/evaluate.h"
 
@@ -42,13 +44,26 @@ struct TrainOptions {
   double weight_decay = 0;  // adam, muon: decoupled; of weights only
   double clip_norm = 0;     // gradients whose norm is larger are scaled down to it; 0: never
   std::vector<ParameterGroup> groups = {};  // a parameter is in the first that has its name
+  double clip_value = 0;    // each gradient is limited to +- this, before clip_norm; 0: never
+  // The images of a step go through the network in so many parts, one after the other, which takes
+  // less memory. Without normalisation over the batch gradients are those of one part, within
+  // rounding; dropout draws for each part anew.
+  std::int64_t accumulate = 1;
+  // The format of activations; parameters, their gradients and the loss are f32. f32 or bf16.
+  DType dtype = DType::f32;
   // Evaluates and saves a running average of the parameters, with this decay; 0: the parameters.
   double ema = 0;
+  // Evaluates and saves the mean of the parameters after every swa_every-th step from swa_start on;
+  // 0: never.
+  std::int64_t swa_start = 0;
+  std::int64_t swa_every = 1;
+  std::int64_t lookahead = 0;  // steps between the moves of slow parameters; 0: there are none
   // Its learning rate is set to the one above, and its steps to those of all epochs where it has 0.
   optim::ScheduleOptions schedule = {};
   std::int64_t checkpoint_every = 0;  // steps, besides the end of every epoch; 0: only there
   Augmentation augmentation = {};     // of training images; off
   Mixing mixing = {};                 // of the images of a step and their targets; off
+  bool detect_anomaly = false;        // stop at the first op with a NaN or Inf, and name it
   std::uint64_t seed = 1;
   Device device = Device::cpu;
 };
@@ -58,6 +73,7 @@ struct TrainReport {
   report::Progress* progress = nullptr;
   report::MetricsLog* metrics = nullptr;
   const CheckpointFolder* checkpoints = nullptr;
+  report::Trace* trace = nullptr;
   // Called after a validation whose loss is the lowest so far.
   std::function<void()> on_best = nullptr;
 };
@@ -110,6 +126,8 @@ class Trainer {
     const Tensor values_;
     const Tensor trained_;  // undefined when nothing was changed
   };
+  // The averaged parameters; undefined where there are none, or not yet.
+  Tensor averaged_values() const;
 
   // Number of steps an epoch has. A last batch of a single image is left out when the model
   // normalises over the batch: its statistics would be of one image, and weigh as much in the
@@ -125,6 +143,13 @@ class Trainer {
 
   // The batch, or with options.mixing its images mixed and soft targets.
   MixedBatch mixed(const data::Batch& batch) const;
+  // Forward and backward of all of a step's images, or of a part with that share of the gradient.
+  StepOutcome add_gradients(const Tensor& images, const Tensor& targets);
+  StepOutcome add_gradients(const Tensor& images, const Tensor& targets, double share);
+  // Which random numbers dropout draws from now on.
+  void draw_for_part(std::int64_t part) const;
+  void update();
+  void check_parameters() const;
   // Both return the signal that stopped them, or 0.
   int train_epoch(std::int64_t epoch, const TrainReport& report, TrainResult* result);
   int train_steps(Epoch* sums, std::int64_t epoch, const TrainReport& report);
@@ -139,10 +164,14 @@ class Trainer {
   data::Loader loader_;
   nn::ParameterArena arena_;
   std::unique_ptr<optim::Optimizer> optimizer_;
-  std::unique_ptr<optim::Average> average_;  // null without
+  // Null without.
+  std::unique_ptr<optim::Average> average_;
+  std::unique_ptr<optim::StochasticAverage> stochastic_average_;
+  std::unique_ptr<optim::Lookahead> lookahead_;
   std::int64_t steps_per_epoch_ = 0;
   optim::Schedule schedule_;
   Position position_;
+  report::Trace* trace_ = nullptr;
 };
 
 }  // namespace cucina::skeleton
