@@ -6,6 +6,7 @@
 
 #include "core/autograd.h"
 #include "kernels/softmax_cross_entropy/softmax_cross_entropy.h"
+#include "nn/fusion.h"
 #include "nn/models.h"
 #include "nn/parameter_arena.h"
 #include "nn/residual.h"
@@ -131,11 +132,16 @@ TEST(SmallNets, CostsArePublishedOnesAndSummaryAddsUpToThem) {
   EXPECT_EQ(all.parameters, 61'706);
   // Twice the products: 28x28x6 of 25, 10x10x16 of 150, 400x120, 120x84 and 84x10.
   EXPECT_EQ(all.flops, 2.0 * (117'600 + 240'000 + 48'000 + 10'080 + 840));
-  // Convolutions, relus and pools: 2 x 4704 + 1176 + 2 x 1600 + 400; then 2 x 120 + 2 x 84 + 10.
-  EXPECT_EQ(all.activation_bytes, 4 * (9'408 + 1'176 + 3'200 + 400 + 240 + 168 + 10));
+  // Convolutions and pools: 4704 + 1176 + 1600 + 400; then 120 + 84 + 10. What relu makes is never
+  // in memory on its own; layers one by one keep it.
+  EXPECT_EQ(all.activation_bytes, 4 * (4'704 + 1'176 + 1'600 + 400 + 120 + 84 + 10));
+  {
+    const ScopedFusion off(false);
+    EXPECT_EQ(costs(model).activation_bytes, 4 * (9'408 + 1'176 + 3'200 + 400 + 240 + 168 + 10));
+  }
   const std::string text = summary(model);
   for (const char* part : {"conv2", "Conv2d 6->16, 5x5", "(1, 10, 10, 16)", "2416", "480 k",
-                           "833 k", "58.4 k", "total"})
+                           "833 k", "32.4 k", "total", "ReLU, in pool1", "ReLU, in fc1"})
     EXPECT_NE(text.find(part), std::string::npos) << part << " in\n" << text;
 }
 
