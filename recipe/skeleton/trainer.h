@@ -44,7 +44,7 @@ struct TrainOptions {
   double weight_decay = 0;  // adam, muon: decoupled; of weights only
   double clip_norm = 0;     // gradients whose norm is larger are scaled down to it; 0: never
   std::vector<ParameterGroup> groups = {};  // a parameter is in the first that has its name
-  double clip_value = 0;    // each gradient is limited to +- this, before clip_norm; 0: never
+  double clip_value = 0;  // each gradient is limited to +- this, before clip_norm; 0: never
   // The images of a step go through the network in so many parts, one after the other, which takes
   // less memory. Without normalisation over the batch gradients are those of one part, within
   // rounding; dropout draws for each part anew.
