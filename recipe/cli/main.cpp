@@ -29,6 +29,7 @@ struct Subcommand {
 constexpr Subcommand kSubcommands[] = {
     {"train", "Train a model on a data set", &add_train},
     {"eval", "Measure a trained model on a whole split", &add_eval},
+    {"check", "Judge a training set-up before it trains", &add_check},
     {"import", "Make a model folder from weights that PyTorch trained", &add_import},
     {"export", "Make an ONNX or safetensors file of a trained model", &add_export},
     {"models", "List the models, or show one's layers", &add_models},

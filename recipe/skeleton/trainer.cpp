@@ -276,12 +276,12 @@ Evaluation Trainer::evaluate(const data::ImageSet& set) const {
 }
 
 void Trainer::resume(const Checkpoint& checkpoint) {
-  checkpoint.restore(*model_.net, arena_, optimizer_state());
+  checkpoint.restore(*model_.net, arena_, state());
   position_ = checkpoint.position;
   optimizer_->set_steps(position_.step);
 }
 
-std::vector<optim::OptimizerState> Trainer::optimizer_state() const {
+std::vector<optim::OptimizerState> Trainer::state() const {
   std::vector<optim::OptimizerState> all = optimizer_->state();
   if (average_ != nullptr) all.push_back({"ema", average_->values()});
   if (stochastic_average_ != nullptr) all.push_back({"swa", stochastic_average_->values()});
@@ -291,7 +291,7 @@ std::vector<optim::OptimizerState> Trainer::optimizer_state() const {
 
 void Trainer::save(const TrainReport& report) const {
   if (report.checkpoints != nullptr)
-    report.checkpoints->save(position_, *model_.net, arena_, optimizer_state());
+    report.checkpoints->save(position_, *model_.net, arena_, state());
 }
 
 TrainResult Trainer::run(const TrainReport& report) {

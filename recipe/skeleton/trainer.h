@@ -137,6 +137,12 @@ class Trainer {
   optim::Optimizer& optimizer() { return *optimizer_; }
   const optim::Schedule& schedule() const { return schedule_; }
   const nn::ParameterArena& arena() const { return arena_; }
+  // Everything that step() changes besides the model's parameters and buffers, the optimiser's
+  // steps() and the position.
+  std::vector<optim::OptimizerState> state() const;
+  // The step that comes next, from 0: where in the schedule the training is.
+  std::int64_t position() const { return position_.step; }
+  void set_position(std::int64_t step) { position_.step = step; }
 
  private:
   class Epoch;  // reads the outcomes of one epoch's steps
@@ -155,8 +161,6 @@ class Trainer {
   int train_steps(Epoch* sums, std::int64_t epoch, const TrainReport& report);
   void validate(std::int64_t epoch, const TrainReport& report, TrainResult* result);
   void save(const TrainReport& report) const;
-  std::vector<optim::OptimizerState> optimizer_state() const;
-
   nn::Model& model_;
   const data::Dataset& data_;
   TrainOptions options_;

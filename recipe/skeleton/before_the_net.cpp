@@ -1,0 +1,169 @@
+// Tip 10, visualise just before the net: the very numbers that the first layer reads are looked at,
+// and known images are found in them.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "recipe/check/check.h"
+#include "recipe/check/samples.h"
+#include "recipe/data/sha256.h"
+
+namespace cucina::checks {
+namespace {
+
+constexpr std::int64_t kTrain = 512;
+constexpr std::int64_t kValidation = 256;
+constexpr std::int64_t kSearched = 2048;  // for golden examples
+// Deviation of all inputs: 1 when standardised, 0.3 when divided by 255, 73 when not at all.
+constexpr double kSmallest = 0.03;
+constexpr double kLargest = 4;
+constexpr std::size_t kFewLevels = 4;
+constexpr double kMostAlike = 0.5;
+// Of the training inputs' deviation; augmentation and small splits move some.
+constexpr double kMeanApart = 0.35;
+constexpr double kDeviationApart = 1.5;  // ratio
+constexpr double kDecibels = 30;
+
+Verdict fails(const char* reason, std::string found, double measured, std::string hint) {
+  return {.outcome = Outcome::fail,
+          .reasons = {reason},
+          .found = std::move(found),
+          .measured = measured,
+          .hint = std::move(hint)};
+}
+
+Moments of(const Rows& rows) { return moments(std::vector<double>(rows.x.begin(), rows.x.end())); }
+
+void numbers(const Rows& rows, const char* split, Findings* findings) {
+  const bool finite =
+      std::all_of(rows.x.begin(), rows.x.end(), [](float v) { return std::isfinite(v); });
+  if (!finite) {
+    findings->add(fails("not-finite", fmt::format("{} inputs hold NaN or Inf", split), kNoNumber,
+                        "look at the reader and at divisions by a deviation of 0"));
+    return;
+  }
+  const Moments all = of(rows);
+  if (!(all.deviation >= kSmallest && all.deviation <= kLargest))
+    findings->add(
+        fails("not-scaled",
+              fmt::format("{} inputs are not scaled as networks want them (deviation)", split),
+              all.deviation, "standardise once: (pixel - mean) / deviation"));
+  std::set<float> levels;
+  for (const float value : rows.x) {
+    levels.insert(value);
+    if (levels.size() > kFewLevels) break;
+  }
+  if (levels.size() <= kFewLevels && rows.d >= 16)
+    findings->add(
+        fails("few-levels", fmt::format("{} inputs have next to no grey levels (count)", split),
+              double(levels.size()), "divide as floating-point numbers, not as integers"));
+  std::int64_t alike = 0;
+  for (std::int64_t i = 1; i < rows.n; ++i)
+    alike += std::equal(rows.row(i).begin(), rows.row(i).end(), rows.row(0).begin());
+  if (double(alike) > kMostAlike * double(rows.n - 1) && rows.n > 1)
+    findings->add(fails("inputs-alike", fmt::format("{} inputs are all the same (share)", split),
+                        double(alike) / double(rows.n - 1), "the loader repeats one example"));
+}
+
+Verdict parity(const Rows& train, const Rows& validation) {
+  const Moments a = of(train), b = of(validation);
+  Verdict verdict{.outcome = Outcome::pass,
+                  .found = "inputs of both splits are alike (deviation)",
+                  .measured = b.deviation,
+                  .expected = a.deviation};
+  verdict.evidence = {fmt::format("training {:.4g} ± {:.4g}, validation {:.4g} ± {:.4g}", a.mean,
+                                  a.deviation, b.mean, b.deviation)};
+  const double ratio = b.deviation / a.deviation;
+  if (std::abs(a.mean - b.mean) <= kMeanApart * a.deviation && ratio < kDeviationApart &&
+      ratio > 1 / kDeviationApart)
+    return verdict;
+  verdict.outcome = Outcome::fail;
+  verdict.reasons = {"splits-differ"};
+  verdict.found = "training and validation inputs are prepared differently (deviation)";
+  verdict.hint = "standardise both with the training statistics";
+  return verdict;
+}
+
+// Peak signal to noise ratio of what the network reads, turned back into pixels.
+double decibels(const Golden& golden, std::span<const float> x, const Task& task) {
+  double squares = 0;
+  const std::size_t channels = task.mean.size();
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const double pixel = x[i] * task.stddev[i % channels] + task.mean[i % channels];
+    squares += (pixel - golden.pixels[i]) * (pixel - golden.pixels[i]) / double(x.size());
+  }
+  return squares == 0 ? 200 : 10 * std::log10(task.max_value * task.max_value / squares);
+}
+
+Verdict golden(const Task& task) {
+  if (task.golden.empty() || task.mean.empty()) return skipped("no known images are declared");
+  const Rows rows = rows_of(task.plain ? task.plain : task.train, kSearched);
+  Verdict verdict{.outcome = Outcome::pass,
+                  .found = "known images arrive as they are (least PSNR, dB)",
+                  .measured = 200};
+  std::int64_t found = 0;
+  for (const Golden& each : task.golden) {
+    const auto at = std::find(rows.indices.begin(), rows.indices.end(), each.index);
+    if (at == rows.indices.end() || static_cast<std::int64_t>(each.pixels.size()) != rows.d)
+      continue;
+    const std::int64_t i = at - rows.indices.begin();
+    ++found;
+    const double psnr = decibels(each, rows.row(i), task);
+    verdict.measured = std::min(verdict.measured, psnr);
+    const bool label = rows.labels.empty() || rows.labels[i] == each.label;
+    if (psnr >= kDecibels && label) continue;
+    verdict.outcome = Outcome::fail;
+    verdict.reasons = {psnr < kDecibels ? "not-the-image" : "not-the-label"};
+    verdict.evidence.push_back(
+        fmt::format("image {}: {:.1f} dB, label {}", each.index, psnr, label ? "right" : "wrong"));
+  }
+  if (found == 0) return skipped("none of the known images is delivered");
+  if (verdict.outcome == Outcome::pass) return verdict;
+  verdict.found = "known images do not arrive as they are (least PSNR, dB)";
+  verdict.hint =
+      "look for planes read as pixels (CHW as HWC), channels or axes exchanged, and for a "
+      "standardisation done twice";
+  return verdict;
+}
+
+std::string hash(const Batch& batch) {
+  data::Sha256 sha;
+  const Tensor host = batch.inputs.to(Device::cpu);
+  sha.update(host.raw(), host.bytes());
+  return sha.hex();
+}
+
+Verdict run(const Task& task) {
+  Findings findings;
+  const Rows train = rows_of(task.train, kTrain);
+  numbers(train, "training", &findings);
+  if (task.validation && !findings.any_fails()) {
+    const Rows validation = rows_of(task.validation, kValidation);
+    numbers(validation, "validation", &findings);
+    if (!findings.any_fails()) findings.add(parity(train, validation));
+  }
+  findings.add(golden(task));
+  Verdict verdict = findings.verdict();
+  const Batch first = batches(task.train, 1).front();
+  verdict.evidence.push_back(fmt::format(
+      "first batch {}, SHA-256 {}", to_string(first.inputs.shape()), hash(first).substr(0, 16)));
+  return verdict;
+}
+
+}  // namespace
+
+Check before_the_net() {
+  return {
+      "before_the_net", "10: visualise just before the net",
+      "Takes the tensors that forward() is given. They must be finite, of a deviation between "
+      "0.03 and 4, have more than\nfour levels, differ from example to example, and be alike in "
+      "both splits: means within 0.35 deviations,\ndeviations within a factor of 1.5. Known "
+      "images, turned back into pixels, must arrive with 30 dB and their label.\nThe evidence "
+      "has the hash of the first batch.\nSource: Karpathy 2019, \"visualize just before the "
+      "net\".",
+      &run};
+}
+
+}  // namespace cucina::checks

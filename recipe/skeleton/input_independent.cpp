@@ -1,0 +1,101 @@
+// Tip 7, input-independent baseline: trained on blank inputs the network must do worse than on real
+// ones, each on held-out inputs of its own kind.
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "core/autograd.h"
+#include "recipe/check/check.h"
+#include "recipe/check/samples.h"
+
+namespace cucina::checks {
+namespace {
+
+constexpr std::int64_t kSteps = 200;
+constexpr std::int64_t kImages = 6400;  // whichever comes first
+constexpr std::int64_t kHeldOut = 400;
+constexpr std::int64_t kFew = 100;  // fewer decide nothing
+constexpr double kClear = 4;        // standard errors
+
+Batch blank(const Batch& batch) {
+  return {Tensor::zeros(batch.inputs.shape(), batch.inputs.dtype(), batch.inputs.device()),
+          batch.targets, batch.indices};
+}
+
+// The held-out losses of a training on inputs as they are, or on blank ones.
+std::vector<double> train(const Task& task, const Batch& held_out, bool blanked) {
+  const Snapshot before(task);
+  task.model->train();
+  std::int64_t steps = 0, images = 0;
+  const auto enough = [&] { return steps >= kSteps || images >= kImages; };
+  for (std::int64_t epoch = 0; !enough(); ++epoch) {
+    const std::int64_t so_far = images;
+    task.train(epoch, [&](const Batch& batch) {
+      task.step(blanked ? blank(batch) : batch);
+      ++steps;
+      images += batch.size();
+      return !enough();
+    });
+    if (images == so_far) break;
+  }
+  const Tensor outputs = evaluated(task, blanked ? blank(held_out).inputs : held_out.inputs);
+  std::vector<double> losses = losses_of(task, outputs, held_out.targets);
+  before.restore();
+  return losses;
+}
+
+Verdict run(const Task& task) {
+  if (!task.step || !task.validation) return skipped("there is no step or no validation");
+  const Batch held_out = take(task.validation, kHeldOut);
+  const std::vector<double> real = train(task, held_out, false);
+  const std::vector<double> without = train(task, held_out, true);
+  std::vector<double> gaps;
+  for (std::size_t i = 0; i < real.size(); ++i) gaps.push_back(without[i] - real[i]);
+  const Moments gap = moments(gaps), loss = moments(real), blind = moments(without);
+  Verdict verdict{
+      .outcome = Outcome::pass,
+      .found = "inputs lower the held-out loss by (nats, or the loss's unit)",
+      .measured = gap.mean,
+      .tolerance = kClear * gap.error,
+      .evidence = {fmt::format("{} held-out examples: loss {:.4g} ± {:.2g} with inputs, "
+                               "{:.4g} ± {:.2g} without",
+                               held_out.size(), loss.mean, loss.error, blind.mean, blind.error)}};
+  const bool better = gap.mean > kClear * gap.error && gap.mean > 0;
+  if (better) return verdict;
+  if (!task.informative) {
+    verdict.found = "inputs carry no information, as declared";
+    return verdict;
+  }
+  verdict.hint =
+      "check that labels belong to their inputs in both splits, that inputs are not "
+      "blank, and that the network is trained at all (overfit_one_batch)";
+  if (held_out.size() < kFew) {
+    verdict.outcome = Outcome::inconclusive;
+    verdict.reasons = {"too-few-examples"};
+    verdict.found = "the held-out examples are too few to tell whether inputs help";
+    return verdict;
+  }
+  verdict.outcome = Outcome::fail;
+  const bool worse = gap.mean < -kClear * gap.error;
+  verdict.reasons = {worse ? "worse-than-blind" : "no-information"};
+  verdict.found = worse ? "the network does worse with inputs than without (gain)"
+                        : "the network learns nothing from its inputs (gain)";
+  if (!std::isfinite(gap.mean)) verdict.reasons = {"not-finite", "no-information"};
+  return verdict;
+}
+
+}  // namespace
+
+Check input_independent() {
+  return {
+      "input_independent", "7: input-independent baseline",
+      "Trains twice from the same start with the task's own step, up to 200 steps: on the "
+      "inputs as they are, and on\nzeros. Each is scored on held-out examples of its own kind, "
+      "and the difference must be above 4 of its\nstandard errors (paired). No difference: "
+      "labels do not belong to inputs, inputs are blank, or nothing trains.\nWorse than blind: "
+      "the held-out labels mean something else. Under 100 examples it is inconclusive.\nSource: "
+      "Karpathy 2019, \"input-independent baseline\".",
+      &run};
+}
+
+}  // namespace cucina::checks

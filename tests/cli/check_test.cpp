@@ -1,0 +1,104 @@
+// Promises of `cucina check`: exit codes, the table and JSON, planted bugs found by their check,
+// and misuse in one sentence.
+#include <nlohmann/json.hpp>
+
+#include "tests/cli/program.h"
+
+namespace cucina::cli {
+namespace {
+
+using Json = nlohmann::json;
+
+const Folder& data() {
+  static const Folder folder;
+  static const bool written = [] {
+    write_spots(folder / "data", 600, 100);
+    return true;
+  }();
+  (void)written;
+  return folder;
+}
+
+Arguments check(const Arguments& more) {
+  Arguments all{"check", "--data", "data", "--model",  "mlp", "--batch-size",
+                "16",    "--lr",   "1e-3", "--device", "cpu"};
+  all.insert(all.end(), more.begin(), more.end());
+  return all;
+}
+
+TEST(Check, AHealthyTrainingPasses) {
+  const Outcome outcome = run(data(), check({"--json"}));
+  ASSERT_EQ(outcome.code, 0) << outcome.out << outcome.err;
+  const Json result = Json::parse(outcome.out);
+  EXPECT_EQ(result["failed"], false);
+  EXPECT_GE(result["checks"].size(), 18u);
+  for (const Json& each : result["checks"]) EXPECT_NE(each["outcome"], "fail") << each;
+  const Outcome alone = run(data(), check({"--only", "fix_random_seed", "--json"}));
+  EXPECT_EQ(Json::parse(alone.out)["params_sha256"], result["params_sha256"]);
+}
+
+struct Planted {
+  const char* bug;
+  const char* check;
+  const char* reason;
+};
+
+class Plants : public testing::TestWithParam<Planted> {};
+
+TEST_P(Plants, AreFoundByTheRightCheck) {
+  const auto [bug, name, reason] = GetParam();
+  const Outcome outcome = run(data(), check({"--plant", bug, "--only", name, "--json"}));
+  ASSERT_EQ(outcome.code, 6) << outcome.out << outcome.err;
+  const Json verdict = Json::parse(outcome.out)["checks"][0];
+  EXPECT_EQ(verdict["check"], name);
+  EXPECT_EQ(verdict["outcome"], "fail");
+  EXPECT_EQ(verdict["reasons"][0], reason) << verdict;
+  EXPECT_NE(verdict["hint"], "");
+  EXPECT_EQ(run(data(), check({"--only", name})).code, 0) << "of the healthy twin";
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Check, Plants,
+    testing::Values(Planted{"double-softmax", "overfit_one_batch", "double-softmax"},
+                    Planted{"view-for-permute", "dependency_map", "examples-mix"},
+                    Planted{"no-zero-grad", "step_audit", "gradients-accumulate"},
+                    Planted{"shuffled-labels", "door_probe", "labels-at-chance"}),
+    [](const auto& info) {
+      std::string name = info.param.bug;
+      std::erase(name, '-');
+      return name;
+    });
+
+TEST(Check, TheTableHasALinePerCheckAndNoColourInAFile) {
+  const Outcome outcome = run(data(), check({"--only", "loss_at_init,schedule_audit"}));
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(std::count(outcome.out.begin(), outcome.out.end(), '\n'), 3) << outcome.out;
+  EXPECT_NE(outcome.out.find("2 checks in"), std::string::npos);
+  EXPECT_EQ(outcome.out.find('\x1b'), std::string::npos);
+  const Outcome colored = run(data(), check({"--only", "schedule_audit", "--color", "always"}));
+  EXPECT_NE(colored.out.find('\x1b'), std::string::npos);
+}
+
+TEST(Check, ExplainsWithoutData) {
+  const Outcome outcome = run(data(), {"check", "--explain", "overfit_one_batch"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_NE(outcome.out.find("tip 8"), std::string::npos);
+  EXPECT_NE(outcome.out.find("Source: Karpathy 2019"), std::string::npos);
+}
+
+TEST(Check, MisuseIsOneSentence) {
+  const auto refused = [](const Arguments& arguments, const char* part) {
+    const Outcome outcome = run(data(), arguments);
+    EXPECT_EQ(outcome.code, 2) << outcome.out;
+    EXPECT_EQ(outcome.out, "");
+    EXPECT_NE(outcome.err.find(part), std::string::npos) << outcome.err;
+    EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
+  };
+  refused({"check"}, "--data is missing");
+  refused(check({"--only", "step_aduit"}), "'step_aduit'");
+  refused(check({"--plant", "softmax"}), "--plant softmax");
+  refused(check({"--only", "step_audit", "--skip", "step_audit"}), "leaves no check");
+}
+
+}  // namespace
+}  // namespace cucina::cli

@@ -1,0 +1,201 @@
+// Promises of the frame: what runs, what is said of it, and that nothing remains.
+#include "recipe/check/check.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "recipe/check/declared_loss.h"
+#include "recipe/check/people.h"
+#include "recipe/check/results.h"
+#include "recipe/check/special_case.h"
+#include "recipe/check/trainer_task.h"
+#include "recipe/skeleton/fingerprint.h"
+#include "tests/error_of.h"
+#include "tests/zoo/fixture.h"
+
+namespace cucina::checks {
+namespace {
+
+using cucina::testing::error_of;
+
+Check check_named(std::string_view name, std::function<Verdict(const Task&)> run) {
+  return {name, "0: test", "what", std::move(run)};
+}
+
+TEST(Findings, TheWorstCountsAndASkippedPartHidesNothing) {
+  Findings findings;
+  findings.add(skipped("nothing there"));
+  EXPECT_EQ(findings.verdict().outcome, Outcome::skip);
+  findings.add({.outcome = Outcome::pass, .found = "fine"});
+  EXPECT_EQ(findings.verdict().outcome, Outcome::pass);
+  findings.add({.outcome = Outcome::warn, .reasons = {"a"}, .evidence = {"x"}});
+  findings.add({.outcome = Outcome::fail, .reasons = {"b"}, .found = "bad"});
+  const Verdict verdict = findings.verdict();
+  EXPECT_EQ(verdict.outcome, Outcome::fail);
+  EXPECT_EQ(verdict.found, "bad");
+  EXPECT_EQ(verdict.reasons, (std::vector<std::string>{"b", "a"}));
+  EXPECT_NE(std::find(verdict.evidence.begin(), verdict.evidence.end(), "x"),
+            verdict.evidence.end());
+}
+
+TEST(RunCheck, RestoresParametersOptimiserRandomStateAndMode) {
+  const zoo::Fixture fixture({.fixture = "regression"});
+  const Task& task = fixture.task();
+  task.model->train();
+  const std::string before = Snapshot(task).fingerprint();
+  bool changed = false;
+  const Result result = run_check(check_named("spoils",
+                                              [&](const Task& of) {
+                                                for (const Loader* each : {&of.train})
+                                                  (*each)(0, [&](const Batch& batch) {
+                                                    of.step(batch);
+                                                    return false;
+                                                  });
+                                                of.model->train(false);
+                                                changed = Snapshot(of).fingerprint() != before;
+                                                return Verdict{.outcome = Outcome::pass};
+                                              }),
+                                  task);
+  EXPECT_TRUE(changed);
+  EXPECT_EQ(result.verdict.outcome, Outcome::pass);
+  EXPECT_EQ(Snapshot(task).fingerprint(), before);
+}
+
+TEST(RunCheck, ATaskThatThrowsFails) {
+  const zoo::Fixture fixture({.fixture = "regression"});
+  const Result result =
+      run_check(check_named("throws", [](const Task&) -> Verdict { fail("the loader is empty"); }),
+                fixture.task());
+  EXPECT_EQ(result.verdict.outcome, Outcome::fail);
+  EXPECT_NE(result.verdict.found.find("the loader is empty"), std::string::npos);
+}
+
+TEST(Select, OnlyAndSkipNameChecksThatExist) {
+  EXPECT_EQ(select(all_checks(), {}).size(), all_checks().size());
+  const auto one = select(all_checks(), {.only = {"step_audit"}});
+  ASSERT_EQ(one.size(), 1u);
+  EXPECT_EQ(one.front().name, "step_audit");
+  EXPECT_EQ(select(all_checks(), {.skip = {"step_audit"}}).size(), all_checks().size() - 1);
+  EXPECT_NE(error_of([] { select(all_checks(), {.only = {"step_aduit"}}); }).find("step_aduit"),
+            std::string::npos);
+}
+
+TEST(DeclaredLoss, HasTheEssaysNumbers) {
+  const Tensor even = Tensor::zeros({10, 10});
+  std::vector<std::int32_t> each(10);
+  for (int i = 0; i < 10; ++i) each[i] = i;
+  const Tensor labels = Tensor::from(each, {10});
+  EXPECT_NEAR(declared_loss({}, even, labels), 2.302585, 1e-6);
+  EXPECT_NEAR(declared_loss({.sum = true}, even, labels), 23.02585, 1e-5);
+  EXPECT_NEAR(constant_guess({}, labels, 10), 2.302585, 1e-6);
+  EXPECT_NEAR(floor_of({.label_smoothing = 0.1}, 10), 0.5003, 1e-4);
+  EXPECT_NEAR(double_softmax_floor(10), 1.4612, 1e-4);
+  EXPECT_NEAR(double_softmax_floor(2), 0.3133, 1e-4);
+  // One positive in eleven, predicted as such.
+  std::vector<float> rare(11, 0.0f);
+  rare[3] = 1;
+  const Tensor targets = Tensor::from(rare, {11, 1});
+  const DeclaredLoss bce{.kind = LossKind::binary_cross_entropy};
+  EXPECT_NEAR(declared_loss(bce, Tensor::full({11, 1}, -2.302585), targets), 0.3046, 1e-4);
+  EXPECT_NEAR(declared_loss(bce, Tensor::zeros({11, 1}), targets), 0.6931, 1e-4);
+  EXPECT_NEAR(constant_guess(bce, targets, 0), 0.3046, 1e-4);
+  const Tensor unit = Tensor::from(std::vector<float>{-1, 1}, {2, 1});
+  EXPECT_NEAR(declared_loss({.kind = LossKind::mse}, Tensor::full({2, 1}, 50), unit), 2501, 1e-3);
+}
+
+TEST(People, KappaIsZeroByChanceAndOneForEquals) {
+  const std::vector<std::int32_t> a{0, 0, 1, 1, 0, 1, 0, 1}, b{0, 1, 1, 0, 0, 1, 1, 0};
+  EXPECT_EQ(agreement_of(a, a).kappa, 1);
+  EXPECT_EQ(agreement_of(a, b).share, 0.5);
+  EXPECT_EQ(agreement_of(a, b).kappa, 0);
+  EXPECT_NE(error_of([&] { agreement_of(a, std::vector<std::int32_t>{1}); }).find("8 and 1"),
+            std::string::npos);
+}
+
+TEST(Results, RowsHaveColourOnlyWhenAskedAndJsonHasNulls) {
+  const Result result{"loss_at_init",
+                      "4",
+                      {.outcome = Outcome::fail,
+                       .reasons = {"scaled"},
+                       .found = "the loss",
+                       .measured = 2,
+                       .hint = "divide"}};
+  EXPECT_EQ(table_row(result, false).find('\x1b'), std::string::npos);
+  EXPECT_NE(table_row(result, true).find('\x1b'), std::string::npos);
+  EXPECT_NE(table_row(result, false).find("do: divide"), std::string::npos);
+  EXPECT_TRUE(to_json(result)["expected"].is_null());
+  EXPECT_EQ(to_json(result)["reasons"][0], "scaled");
+}
+
+data::ImageSet squares(std::int64_t n, std::uint64_t seed) {
+  data::ImageSet set{.n = n, .h = 4, .w = 4, .c = 1, .classes = 2, .pixels = {}, .labels = {}};
+  const RandomStream random(seed, "test");
+  for (std::int64_t i = 0; i < n; ++i) {
+    set.labels.push_back(static_cast<std::int32_t>(i % 2));
+    for (std::uint64_t j = 0; j < 16; ++j)
+      set.pixels.push_back(
+          static_cast<std::uint8_t>(random.below(0, 16 * i + j, 100) + 100 * (i % 2)));
+  }
+  return set;
+}
+
+TEST(TrainerTask, ATrainingWithChecksEndsWithTheBitsOfOneWithout) {
+  const data::Dataset data{.name = "squares",
+                           .class_names = {"dark", "bright"},
+                           .train = squares(64, 1),
+                           .validation = squares(24, 2),
+                           .test = squares(2, 3),
+                           .sha256 = ""};
+  const auto trained = [&](bool checked) {
+    nn::Model model =
+        nn::make_model({.name = "bn_cnn", .h = 4, .w = 4, .c = 1, .classes = 2, .dropout = 0.3}, 1);
+    const skeleton::TrainOptions options{.learning_rate = 1e-2,
+                                         .ema = 0.9,
+                                         .schedule = {.kind = optim::ScheduleKind::cosine},
+                                         .augmentation = {.crop = 1}};
+    skeleton::Trainer trainer(model, data, options);
+    // Long ones are left out: they change no more than these.
+    if (checked)
+      run_checks(select(all_checks(), {.skip = {"overfit_one_batch", "input_independent"}}),
+                 task_of(trainer, model, data, options));
+    trainer.run({});
+    return skeleton::fingerprint(*model.net);
+  };
+  EXPECT_EQ(trained(true), trained(false));
+}
+
+// The sum of each row of (rows, columns), in tiles of four columns; `ragged` forgets what is left.
+std::vector<double> row_sums(const std::vector<std::int64_t>& sizes, const std::vector<float>& x,
+                             bool ragged) {
+  std::vector<double> sums;
+  for (std::int64_t r = 0; r < sizes[0]; ++r) {
+    double sum = 0;
+    const std::int64_t columns = ragged ? sizes[1] / 4 * 4 : sizes[1];
+    for (std::int64_t c = 0; c < columns; ++c) sum += x[r * sizes[1] + c];
+    sums.push_back(sum);
+  }
+  return sums;
+}
+
+TEST(Differential, FindsTheSmallestCaseThatDiffersAndNothingWhereNoneDoes) {
+  const MakeInput make = [](const std::vector<std::int64_t>& sizes, const RandomStream& random) {
+    std::vector<float> x(static_cast<std::size_t>(sizes[0] * sizes[1]));
+    for (std::size_t i = 0; i < x.size(); ++i) x[i] = random.normal(0, i);
+    return x;
+  };
+  const auto sums = [](bool ragged) {
+    return [ragged](const std::vector<std::int64_t>& sizes, const std::vector<float>& x) {
+      return row_sums(sizes, x, ragged);
+    };
+  };
+  EXPECT_FALSE(differential(sums(false), sums(false), make, {1, 1}, {9, 33}));
+  const auto found = differential(sums(true), sums(false), make, {1, 1}, {9, 33});
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->sizes, (std::vector<std::int64_t>{1, 1})) << found->text();
+  EXPECT_EQ(found->fast, 0);
+}
+
+}  // namespace
+}  // namespace cucina::checks
