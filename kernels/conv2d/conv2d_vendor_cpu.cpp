@@ -16,9 +16,9 @@ using Tag = memory::format_tag;
 
 constexpr auto kAlgorithm = dnnl::algorithm::convolution_direct;
 
-// A convolution's shapes as oneDNN wants them. Images stay as they are: of layouts of its own
-// choice it is no faster (except where there are 64 channels and more, by up to a third), and
-// bringing images there and back takes what it gains. Filters are small, so that it may choose.
+// A convolution's shapes as oneDNN wants them. Images stay as they are: in a layout of its own
+// choice it is hardly ever faster, and bringing images there and back takes what it gains. Filters
+// are small, so that it may choose.
 struct Problem {
   Shape x, w, y;
   DType dtype;

@@ -151,6 +151,50 @@ struct Windows {
   }
 };
 
+// The largest so far of kCount channels, and where it was. One loop over the lanes for each thing
+// that is done: these the compiler turns into single vector instructions.
+template <int kCount>
+struct Largest {
+  float best[kCount];
+  int won[kCount];
+
+  template <typename T>
+  void start(const T* from, int position) {
+#pragma omp simd
+    for (int i = 0; i < kCount; ++i) best[i] = static_cast<float>(from[i]);
+#pragma omp simd
+    for (int i = 0; i < kCount; ++i) won[i] = position;
+  }
+
+  template <typename T>
+  void take(const T* from, int position) {
+#pragma omp simd
+    for (int i = 0; i < kCount; ++i) {
+      const auto value = static_cast<float>(from[i]);
+      // This way round NaN wins over numbers, and the first NaN stays.
+      const bool wins = !(value <= best[i]) & (best[i] == best[i]);
+      best[i] = wins ? value : best[i];
+      won[i] = wins ? position : won[i];
+    }
+  }
+
+  void relu() {
+#pragma omp simd
+    for (int i = 0; i < kCount; ++i) won[i] = best[i] > 0 ? won[i] : int{Pool2dOp::kNoPixel};
+#pragma omp simd
+    for (int i = 0; i < kCount; ++i) best[i] = best[i] < 0 ? 0 : best[i];
+  }
+
+  template <typename T>
+  void put(T* y, std::uint8_t* index) const {
+#pragma omp simd
+    for (int i = 0; i < kCount; ++i) y[i] = T(best[i]);
+    if (index == nullptr) return;
+#pragma omp simd
+    for (int i = 0; i < kCount; ++i) index[i] = static_cast<std::uint8_t>(won[i]);
+  }
+};
+
 template <typename T>
 void max_of_row(const Windows& of, std::int64_t image, std::int64_t row, const T* x, T* y,
                 std::uint8_t* index) {
@@ -159,38 +203,27 @@ void max_of_row(const Windows& of, std::int64_t image, std::int64_t row, const T
   const T* const rows = x + image * of.h * of.w * of.c;
   for (std::int64_t column = 0; column < of.q; ++column) {
     const std::int64_t left = of.begin(column), right = of.end(column, of.w);
+    const T* const first = rows + (top * of.w + left) * of.c;
     const T* const last = rows + ((bottom - 1) * of.w + right - 1) * of.c;
-    for_lanes(of.c, std::min((of.q - column) * of.c, end - last), [&]<int kCount>(std::int64_t c) {
-      float best[kCount];
-      int won[kCount];
-      const T* first = rows + (top * of.w + left) * of.c + c;
-      for (int i = 0; i < kCount; ++i) best[i] = static_cast<float>(first[i]);
-      for (int i = 0; i < kCount; ++i) won[i] = of.position(row, top, column, left);
-      for (std::int64_t at_y = top; at_y < bottom; ++at_y) {
-        for (std::int64_t at_x = left; at_x < right; ++at_x) {
-          const T* from = rows + (at_y * of.w + at_x) * of.c + c;
-          const int position = of.position(row, at_y, column, at_x);
-#pragma omp simd
-          for (int i = 0; i < kCount; ++i) {
-            const auto value = static_cast<float>(from[i]);
-            // This way round NaN wins over numbers, and the first NaN stays.
-            const bool wins = !(value <= best[i]) & (best[i] == best[i]);
-            best[i] = wins ? value : best[i];
-            won[i] = wins ? position : won[i];
-          }
-        }
+    const bool usual = of.params.window == 2 && bottom - top == 2 && right - left == 2;
+    const auto lanes = [&]<int kCount>(std::int64_t c) {
+      Largest<kCount> largest;
+      largest.start(first + c, of.position(row, top, column, left));
+      if (usual) {
+        largest.take(first + of.c + c, 1);
+        largest.take(first + of.w * of.c + c, 2);
+        largest.take(first + (of.w + 1) * of.c + c, 3);
+      } else {
+        for (std::int64_t at_y = top; at_y < bottom; ++at_y)
+          for (std::int64_t at_x = left; at_x < right; ++at_x)
+            largest.take(rows + (at_y * of.w + at_x) * of.c + c,
+                         of.position(row, at_y, column, at_x));
       }
-      if (of.params.relu) {
-        for (int i = 0; i < kCount; ++i) {
-          won[i] = best[i] > 0 ? won[i] : Pool2dOp::kNoPixel;
-          best[i] = best[i] < 0 ? 0 : best[i];
-        }
-      }
-      for (int i = 0; i < kCount; ++i) y[column * of.c + c + i] = T(best[i]);
-      if (index == nullptr) return;
-      for (int i = 0; i < kCount; ++i)
-        index[column * of.c + c + i] = static_cast<std::uint8_t>(won[i]);
-    });
+      if (of.params.relu) largest.relu();
+      const std::int64_t at = column * of.c + c;
+      largest.put(y + at, index == nullptr ? nullptr : index + at);
+    };
+    for_lanes(of.c, std::min((of.q - column) * of.c, end - last), lanes);
   }
 }
 
@@ -207,24 +240,28 @@ void run_max_forward(const Tensor& x, const Pool2dParams& params, const Tensor& 
   });
 }
 
-// Windows side by side, none overlapping: every pixel they cover is written once.
-template <typename T>
+// Windows side by side, none overlapping: every pixel they cover is written once. kWindow is 2, or
+// 0 for others.
+template <int kWindow, typename T>
 void spread_row(const Windows& of, const T* dy, const std::uint8_t* index, T* dx) {
-  const std::int64_t window = of.params.window, row_length = of.w * of.c;
+  const std::int64_t window = kWindow > 0 ? kWindow : of.params.window, row_length = of.w * of.c;
   for (std::int64_t r = 0; r < window; ++r) {
     T* const to_row = dx + r * row_length;
     for (std::int64_t column = 0; column < of.q; ++column) {
+      const T* const from = dy + column * of.c;
+      const std::uint8_t* const winner = index + column * of.c;
+      const std::int64_t left = (of.q - column) * of.c;
       for (std::int64_t s = 0; s < window; ++s) {
         const int position = static_cast<int>(r * window + s);
-        const std::int64_t at = (column * window + s) * of.c;
-        const std::int64_t room = std::min(row_length - at, (of.q - column) * of.c);
-        for_lanes(of.c, room, [&]<int kCount>(std::int64_t c) {
-          const T* from = dy + column * of.c + c;
-          const std::uint8_t* winner = index + column * of.c + c;
+        T* const to = to_row + (column * window + s) * of.c;
+        const auto lanes = [=]<int kCount>(std::int64_t c) {
+          int won[kCount];
 #pragma omp simd
-          for (int i = 0; i < kCount; ++i)
-            to_row[at + c + i] = winner[i] == position ? from[i] : T(0.f);
-        });
+          for (int i = 0; i < kCount; ++i) won[i] = winner[c + i];
+#pragma omp simd
+          for (int i = 0; i < kCount; ++i) to[c + i] = won[i] == position ? from[c + i] : T(0.f);
+        };
+        for_lanes(of.c, std::min<std::int64_t>(left, to_row + row_length - to), lanes);
       }
     }
     std::fill(to_row + of.q * window * of.c, to_row + row_length, T(0.f));
@@ -269,7 +306,9 @@ void run_max_backward(const Tensor& dy, const Tensor& index, const Pool2dParams&
       }
       for (std::int64_t row = 0; row < of.p; ++row) {
         const std::int64_t at = i * windows + row * of.q * of.c;
-        spread_row<T>(of, from + at, winner + at, to + row * params.window * of.w * of.c);
+        T* const row_of_windows = to + row * params.window * of.w * of.c;
+        params.window == 2 ? spread_row<2>(of, from + at, winner + at, row_of_windows)
+                           : spread_row<0>(of, from + at, winner + at, row_of_windows);
       }
       std::fill(to + of.p * params.window * of.w * of.c, to + image, T(0.f));
     }
