@@ -1,5 +1,6 @@
 // pool2d by oneDNN, but the maximum by loops of our own.
 #include <algorithm>
+#include <vector>
 
 #include "kernels/common/channel_rows.h"
 #include "kernels/common/vendor_cpu.h"
@@ -166,6 +167,18 @@ struct Largest {
     for (int i = 0; i < kCount; ++i) won[i] = position;
   }
 
+  // start() at position 0 and take() at 1, without a way through memory.
+  template <typename T>
+  void start(const T* first, const T* second) {
+#pragma omp simd
+    for (int i = 0; i < kCount; ++i) {
+      const auto a = static_cast<float>(first[i]), b = static_cast<float>(second[i]);
+      const bool wins = !(b <= a) & (a == a);
+      best[i] = wins ? b : a;
+      won[i] = wins ? 1 : 0;
+    }
+  }
+
   template <typename T>
   void take(const T* from, int position) {
 #pragma omp simd
@@ -208,12 +221,12 @@ void max_of_row(const Windows& of, std::int64_t image, std::int64_t row, const T
     const bool usual = of.params.window == 2 && bottom - top == 2 && right - left == 2;
     const auto lanes = [&]<int kCount>(std::int64_t c) {
       Largest<kCount> largest;
-      largest.start(first + c, of.position(row, top, column, left));
       if (usual) {
-        largest.take(first + of.c + c, 1);
+        largest.start(first + c, first + of.c + c);
         largest.take(first + of.w * of.c + c, 2);
         largest.take(first + (of.w + 1) * of.c + c, 3);
       } else {
+        largest.start(first + c, of.position(row, top, column, left));
         for (std::int64_t at_y = top; at_y < bottom; ++at_y)
           for (std::int64_t at_x = left; at_x < right; ++at_x)
             largest.take(rows + (at_y * of.w + at_x) * of.c + c,
@@ -243,23 +256,19 @@ void run_max_forward(const Tensor& x, const Pool2dParams& params, const Tensor& 
 // Windows side by side, none overlapping: every pixel they cover is written once. kWindow is 2, or
 // 0 for others.
 template <int kWindow, typename T>
-void spread_row(const Windows& of, const T* dy, const std::uint8_t* index, T* dx) {
+void spread_row(const Windows& of, const T* dy, const int* winners, T* dx) {
   const std::int64_t window = kWindow > 0 ? kWindow : of.params.window, row_length = of.w * of.c;
   for (std::int64_t r = 0; r < window; ++r) {
     T* const to_row = dx + r * row_length;
     for (std::int64_t column = 0; column < of.q; ++column) {
-      const T* const from = dy + column * of.c;
-      const std::uint8_t* const winner = index + column * of.c;
-      const std::int64_t left = (of.q - column) * of.c;
+      const std::int64_t at = column * of.c, left = of.q * of.c - at;
       for (std::int64_t s = 0; s < window; ++s) {
         const int position = static_cast<int>(r * window + s);
         T* const to = to_row + (column * window + s) * of.c;
         const auto lanes = [=]<int kCount>(std::int64_t c) {
-          int won[kCount];
 #pragma omp simd
-          for (int i = 0; i < kCount; ++i) won[i] = winner[c + i];
-#pragma omp simd
-          for (int i = 0; i < kCount; ++i) to[c + i] = won[i] == position ? from[c + i] : T(0.f);
+          for (int i = 0; i < kCount; ++i)
+            to[c + i] = winners[at + c + i] == position ? dy[at + c + i] : T(0.f);
         };
         for_lanes(of.c, std::min<std::int64_t>(left, to_row + row_length - to), lanes);
       }
@@ -304,11 +313,15 @@ void run_max_backward(const Tensor& dy, const Tensor& index, const Pool2dParams&
         for (const float each : sum) *to++ = T(each);
         continue;
       }
+      const std::int64_t row_length = of.q * of.c;
+      std::vector<int> winners(
+          static_cast<std::size_t>(row_length));  // as wide as what they choose
       for (std::int64_t row = 0; row < of.p; ++row) {
-        const std::int64_t at = i * windows + row * of.q * of.c;
+        const std::int64_t at = i * windows + row * row_length;
+        std::copy(winner + at, winner + at + row_length, winners.begin());
         T* const row_of_windows = to + row * params.window * of.w * of.c;
-        params.window == 2 ? spread_row<2>(of, from + at, winner + at, row_of_windows)
-                           : spread_row<0>(of, from + at, winner + at, row_of_windows);
+        params.window == 2 ? spread_row<2>(of, from + at, winners.data(), row_of_windows)
+                           : spread_row<0>(of, from + at, winners.data(), row_of_windows);
       }
       std::fill(to + of.p * params.window * of.w * of.c, to + image, T(0.f));
     }
