@@ -104,6 +104,16 @@ TEST(CliModels, InitialValuesAndFrozenOnesAreAsAskedFor) {
   }
 }
 
+TEST(CliModels, AZeroHeadThatIsFrozenStaysZero) {
+  const Folder folder;
+  write_spots(folder / "data", 40, 20);
+  const Outcome outcome =
+      run(folder, train({"--model", "mlp", "--head", "zero", "--freeze", "fc2*"}));
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const nn::Safetensors file = nn::read_safetensors(folder / "run" / "model.safetensors");
+  EXPECT_EQ(floats(file, "fc2.weight"), std::vector<float>(1280, 0));
+}
+
 TEST(CliModels, GroupsAndFrozenParametersGoOnBitForBit) {
   const Folder folder;
   write_spots(folder / "data", 60, 20);
@@ -118,6 +128,8 @@ TEST(CliModels, GroupsAndFrozenParametersGoOnBitForBit) {
     return Json::parse(outcome.out)["params_sha256"].get<std::string>();
   };
   const std::string whole = sha("--overwrite", "3");
+  EXPECT_NE(text_of(folder / "run" / "config.toml").find("*.bias:lr=4,decay=0.01 fc2:lr=0.5"),
+            std::string::npos);
   EXPECT_NE(sha("--overwrite", "1"), whole);
   EXPECT_EQ(sha("--resume", "3"), whole);
 }
