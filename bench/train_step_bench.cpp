@@ -1,6 +1,6 @@
 // Times training steps on request, for bench/train_step to set beside those of its peers.
 #include <algorithm>
-#include <chrono>
+#include <ctime>
 #include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -16,7 +16,12 @@
 namespace cucina {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+// Seconds by the wall, or that this process's threads were running.
+double now(bool cpu_time) {
+  timespec time{};
+  clock_gettime(cpu_time ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
 
 // Images of noise: what they show does not change how long a step takes.
 data::Dataset noise(std::int64_t side, std::int64_t channels, std::int64_t batch) {
@@ -46,23 +51,24 @@ std::size_t resident(const std::string& field) {
 
 // Samples in seconds of `step`, one after the other until `seconds` are over.
 template <typename Step>
-std::vector<double> run(double seconds, const Step& step) {
+std::vector<double> run(double seconds, bool cpu_time, const Step& step) {
   std::vector<double> samples;
-  const auto start = Clock::now();
-  auto last = start;
+  const double start = now(false);
+  double last = now(cpu_time);
   do {
     step();
-    const auto now = Clock::now();
-    samples.push_back(std::chrono::duration<double>(now - last).count());
-    last = now;
-  } while (std::chrono::duration<double>(last - start).count() < seconds);
+    const double time = now(cpu_time);
+    samples.push_back(time - last);
+    last = time;
+  } while (now(false) - start < seconds);
   return samples;
 }
 
 void print(const nlohmann::json& line) { std::cout << line.dump() << std::endl; }
 
 // A line for each line "SECONDS" on stdin, after a first one when all is ready.
-void serve(const std::string& model_name, std::int64_t batch, const std::string& dtype) {
+void serve(const std::string& model_name, std::int64_t batch, const std::string& dtype,
+           bool cpu_time) {
   if (dtype != "f32" && dtype != "bf16") fail("train_step_bench: no steps in {}", dtype);
   const bool gray = model_name == "lenet5" || model_name.starts_with("mnist");
   const data::Dataset data = gray ? noise(28, 1, batch) : noise(32, 3, batch);
@@ -78,7 +84,7 @@ void serve(const std::string& model_name, std::int64_t batch, const std::string&
   const data::Loader loader(data.train, trainer.statistics(), batch, Device::cpu);
   const data::Batch images = loader.in_order(0);
   const auto step = [&] { trainer.step(images); };
-  run(0.2, step);  // primitives are created, memory is taken
+  run(0.2, cpu_time, step);  // primitives are created, memory is taken
   const MemoryStatistics warm = memory_statistics(Device::cpu);
   step();
   const MemoryStatistics steady = memory_statistics(Device::cpu);
@@ -90,18 +96,18 @@ void serve(const std::string& model_name, std::int64_t batch, const std::string&
          {"allocations_per_step",
           steady.allocations - steady.cache_hits - warm.allocations + warm.cache_hits}});
   for (std::string line; std::getline(std::cin, line);)
-    print({{"samples", run(std::stod(line), step)}});
+    print({{"samples", run(std::stod(line), cpu_time, step)}});
 }
 
 }  // namespace
 }  // namespace cucina
 
 int main(int argc, char** argv) try {
-  if (argc != 4) {
-    std::cerr << "usage: train_step_bench MODEL BATCH DTYPE; bench/train_step runs it\n";
+  if (argc != 5) {
+    std::cerr << "usage: train_step_bench MODEL BATCH DTYPE wall|cpu; bench/train_step runs it\n";
     return 2;
   }
-  cucina::serve(argv[1], std::stoll(argv[2]), argv[3]);
+  cucina::serve(argv[1], std::stoll(argv[2]), argv[3], std::string(argv[4]) == "cpu");
   return 0;
 } catch (const cucina::Error& error) {
   cucina::print({{"error", error.what()}});

@@ -1,6 +1,6 @@
 """Times training steps of PyTorch on request, for bench/train_step: the twin of train_step_bench.
 
-    step_server.py MODEL BATCH DTYPE
+    step_server.py MODEL BATCH DTYPE wall|cpu
 
 Of channels last and contiguous, with the default Adam and, where this version has it on a CPU, the
 fused one, the way that takes the least time here is the one that is measured.
@@ -29,15 +29,14 @@ def resident(field):
     return 0
 
 
-def run(seconds, step):
-    samples, start = [], time.perf_counter()
-    last = start
+def run(seconds, step, clock):
+    samples, start, last = [], time.perf_counter(), clock()
     while True:
         step()
-        now = time.perf_counter()
+        now = clock()
         samples.append(now - last)
         last = now
-        if last - start >= seconds:
+        if time.perf_counter() - start >= seconds:
             return samples
 
 
@@ -59,12 +58,13 @@ def say(line):
     print(json.dumps(line), flush=True)
 
 
-def main(model, batch, dtype):
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+def main(model, batch, dtype, clock_name):
+    clock = time.process_time if clock_name == "cpu" else time.perf_counter
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     before, best = resident("VmRSS"), None
     for way, step in ways(model, int(batch), dtype == "bf16"):
-        run(TRIAL_SECONDS / 4, step)
-        seconds = statistics.median(run(TRIAL_SECONDS, step))
+        run(TRIAL_SECONDS / 4, step, clock)
+        seconds = statistics.median(run(TRIAL_SECONDS, step, clock))
         if best is None or seconds < best[0]:
             best = seconds, way, step
     _, way, step = best
@@ -72,7 +72,7 @@ def main(model, batch, dtype):
          "parameters": sum(p.numel() for p in step.net.parameters()),
          "resident_bytes": resident("VmHWM") - before})
     for line in sys.stdin:
-        say({"samples": run(float(line), step)})
+        say({"samples": run(float(line), step, clock)})
 
 
 if __name__ == "__main__":

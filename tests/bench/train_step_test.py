@@ -16,7 +16,7 @@ import json, pathlib, sys
 if "-c" in sys.argv:
     sys.exit(0)
 here = pathlib.Path(__file__).resolve().parent
-model = sys.argv[-3]
+model = sys.argv[-4]
 if model == "broken":
     print(json.dumps({{"error": "no such network"}}))
     sys.exit()
@@ -24,7 +24,7 @@ parameters = {parameters} if model == "differs" else 7
 print(json.dumps({{"who": "{who}", "way": "some", "parameters": parameters, "peak_bytes": 2**20}}), flush=True)
 for line in sys.stdin:
     with open(here / "log", "a") as log:
-        log.write("{who} " + line)
+        log.write("{who} " + sys.argv[-1] + " " + line)
     print(json.dumps({{"samples": [{seconds}, {seconds}, 100.0]}}), flush=True)
 """
 
@@ -51,14 +51,14 @@ class TrainStep(unittest.TestCase):
         arguments = [part for case in cases for part in ("--case", case)]
         done = subprocess.run([sys.executable, "-B", ROOT / "bench" / "train_step", *arguments,
                                "--build", self.here, "--python", self.peer, "--rounds", "3",
-                               "--seconds", "0.5", "--json", self.here / "steps.json"],
+                               "--seconds", "0.5", "--cpu-time", "--json", self.here / "steps.json"],
                               capture_output=True, text=True)
         return done
 
     def test_the_racers_take_turns_and_a_ratio_is_of_medians(self):
         done = self.run_cases("lenet5:1:f32")
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertEqual((self.here / "bench" / "log").read_text(), "cucina 0.5\npeer 0.5\n" * 3)
+        self.assertEqual((self.here / "bench" / "log").read_text(), "cucina cpu 0.5\npeer cpu 0.5\n" * 3)
         row = json.loads((self.here / "steps.json").read_text())["rows"][0]
         self.assertEqual(row["cucina"]["samples"], 9)
         self.assertAlmostEqual(row["peers"][0]["ratio"], 1.5)
