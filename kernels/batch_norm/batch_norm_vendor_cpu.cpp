@@ -12,6 +12,8 @@ namespace cucina {
 namespace {
 
 using onednn::kTile;
+using onednn::lanes_of;
+using onednn::round_lanes;
 using Rows = onednn::ChannelRows;
 
 // value(channel) for each lane.
@@ -108,14 +110,17 @@ void normalize(const Rows& rows, const Affine& affine, const T* x, const T* resi
     const std::int64_t width = kWidth > 0 ? kWidth : lanes;
     for (std::int64_t row = rows.begin(chunk); row < rows.end(chunk); ++row) {
       const std::int64_t at = row * rows.lanes + lane;
+      float own[kTile];
+      float* to = lanes_of(y + at, own);
 #pragma omp simd
       for (std::int64_t i = 0; i < width; ++i) {
         float value =
             (static_cast<float>(x[at + i]) - mean[lane + i]) * scale[lane + i] + shift[lane + i];
         if (kResidual) value += static_cast<float>(residual[at + i]);
         if (kRelu) value = value <= 0 ? 0 : value;
-        y[at + i] = T(value);
+        to[i] = value;
       }
+      round_lanes(own, width, y + at);
     }
   });
 }
@@ -177,6 +182,8 @@ void chunk_sums(const Rows& rows, const Affine& affine, const T* dy, const T* x,
     float first[kTile] = {}, second[kTile] = {};
     for (std::int64_t row = rows.begin(chunk); row < rows.end(chunk); ++row) {
       const std::int64_t at = row * rows.lanes + lane;
+      float own[kTile];
+      float* to = lanes_of(passed + at, own);
 #pragma omp simd
       for (std::int64_t i = 0; i < width; ++i) {
         const float distance = static_cast<float>(x[at + i]) - mean[lane + i];
@@ -184,16 +191,17 @@ void chunk_sums(const Rows& rows, const Affine& affine, const T* dy, const T* x,
         if (kMask == Mask::from_x) dz = distance * scale[lane + i] + shift[lane + i] > 0 ? dz : 0;
         if (kMask == Mask::from_y) {
           dz = static_cast<float>(y[at + i]) > 0 ? dz : 0;
-          passed[at + i] = T(dz);
+          to[i] = dz;
         }
         first[i] += dz;
         second[i] += dz * distance;
       }
+      if (kMask == Mask::from_y) round_lanes(own, width, passed + at);
     }
-    float* to = sums + chunk * 2 * rows.lanes + lane;
+    float* found = sums + chunk * 2 * rows.lanes + lane;
     for (std::int64_t i = 0; i < width; ++i) {
-      to[i] = first[i];
-      to[rows.lanes + i] = second[i];
+      found[i] = first[i];
+      found[rows.lanes + i] = second[i];
     }
   });
 }
@@ -209,6 +217,8 @@ void input_gradient(const Rows& rows, const Affine& affine, const Tensor& consta
     const std::int64_t width = kWidth > 0 ? kWidth : lanes;
     for (std::int64_t row = rows.begin(chunk); row < rows.end(chunk); ++row) {
       const std::int64_t at = row * rows.lanes + lane;
+      float own[kTile];
+      float* to = lanes_of(dx + at, own);
 #pragma omp simd
       for (std::int64_t i = 0; i < width; ++i) {
         const float distance = static_cast<float>(x[at + i]) - mean[lane + i];
@@ -216,8 +226,9 @@ void input_gradient(const Rows& rows, const Affine& affine, const Tensor& consta
         if (kMasked) gradient = distance * scale[lane + i] + shift[lane + i] > 0 ? gradient : 0;
         gradient *= scale[lane + i];
         if (kTraining) gradient -= k0[lane + i] + k1[lane + i] * distance;
-        dx[at + i] = T(gradient);
+        to[i] = gradient;
       }
+      round_lanes(own, width, dx + at);
     }
   });
 }

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
+#include <type_traits>
 
 #include "core/tensor.h"
 
@@ -52,6 +54,32 @@ struct ChannelRows {
 template <typename F>
 void for_its_type(DType dtype, F&& f) {
   dtype == DType::bf16 ? f.template operator()<bfloat16>() : f.template operator()<float>();
+}
+
+// Where a loop over `width` lanes, at most kTile, leaves its numbers: at `to` itself, or where
+// these are bf16 in `own`, from which round_lanes() takes them. The compiler makes vector
+// instructions of the two loops, but not of one that does both.
+template <typename T>
+float* lanes_of(T* to, float* own) {
+  if constexpr (std::is_same_v<T, float>) {
+    return to;
+  } else {
+    return own;
+  }
+}
+
+template <typename T>
+void round_lanes(const float* own, std::int64_t width, T* to) {
+  if constexpr (!std::is_same_v<T, float>) {
+    std::uint16_t* bits = &to->bits;
+#pragma omp simd
+    for (std::int64_t i = 0; i < width; ++i) {  // as bfloat16 does
+      const auto u = std::bit_cast<std::uint32_t>(own[i]);
+      const std::uint32_t rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
+      const std::uint32_t quiet = (u >> 16) | 0x40u;
+      bits[i] = static_cast<std::uint16_t>((u & 0x7fffffffu) > 0x7f800000u ? quiet : rounded);
+    }
+  }
 }
 
 // to[c] (+)= the sum of x's channel c.

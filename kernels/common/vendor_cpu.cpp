@@ -4,6 +4,7 @@
 #include <omp.h>
 
 #include "core/error.h"
+#include "kernels/common/channel_rows.h"
 
 namespace cucina::onednn {
 
@@ -88,9 +89,16 @@ void add(const Tensor& from, const Tensor& to) {
   const T* a = from.data<T>();
   T* b = to.data<T>();
   const std::int64_t n = to.elements();
-#pragma omp parallel for simd if (n > 1 << 16)
-  for (std::int64_t i = 0; i < n; ++i)
-    b[i] = T(static_cast<float>(b[i]) + static_cast<float>(a[i]));
+#pragma omp parallel for if (n > kWorthThreads)
+  for (std::int64_t i = 0; i < n; i += kTile) {
+    const std::int64_t width = std::min<std::int64_t>(kTile, n - i);
+    float own[kTile];
+    float* sum = lanes_of(b + i, own);
+#pragma omp simd
+    for (std::int64_t j = 0; j < width; ++j)
+      sum[j] = static_cast<float>(b[i + j]) + static_cast<float>(a[i + j]);
+    round_lanes(own, width, b + i);
+  }
 }
 
 }  // namespace
