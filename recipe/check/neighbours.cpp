@@ -97,6 +97,15 @@ BestInput best_input(const Rows& rows, int classes) {
   return best;
 }
 
+double chance_agreement(const Rows& rows, int classes) {
+  std::vector<double> shares(static_cast<std::size_t>(classes));
+  for (const std::int32_t label : rows.labels)
+    shares[static_cast<std::size_t>(label)] += 1 / double(rows.n);
+  double sum = 0;
+  for (const double share : shares) sum += share * share;
+  return sum;
+}
+
 double majority(const Rows& rows, int classes) {
   std::vector<std::int64_t> counts(static_cast<std::size_t>(classes));
   for (const std::int32_t label : rows.labels) ++counts[static_cast<std::size_t>(label)];

@@ -24,6 +24,9 @@ struct BestInput {
 // for a class on one half of the rows and is scored on the other.
 BestInput best_input(const Rows& rows, int classes);
 
+// How often two random rows have the same label.
+double chance_agreement(const Rows& rows, int classes);
+
 // The share of the most frequent label.
 double majority(const Rows& rows, int classes);
 

@@ -62,7 +62,7 @@ void validation(const Task& task, Findings* findings) {
 }
 
 void survival(const Task& task, const Rows& plain, const Rows& augmented, Findings* findings) {
-  const double chance = plain.labels.empty() ? 0 : majority(plain, task.classes);
+  const double chance = plain.labels.empty() ? 0 : chance_agreement(plain, task.classes);
   const double before = agreement(plain, plain, nearest(plain, kQueries, plain, true)) - chance;
   const double after =
       agreement(augmented, plain, nearest(augmented, kQueries, plain, true)) - chance;

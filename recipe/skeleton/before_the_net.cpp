@@ -113,9 +113,9 @@ Verdict golden(const Task& task) {
     const double psnr = decibels(each, rows.row(i), task);
     verdict.measured = std::min(verdict.measured, psnr);
     const bool label = rows.labels.empty() || rows.labels[i] == each.label;
-    if (psnr >= kDecibels && label) continue;
+    if (psnr >= kDecibels && label) continue;  // NaN is not
     verdict.outcome = Outcome::fail;
-    verdict.reasons = {psnr < kDecibels ? "not-the-image" : "not-the-label"};
+    verdict.reasons = {psnr >= kDecibels ? "not-the-label" : "not-the-image"};
     verdict.evidence.push_back(
         fmt::format("image {}: {:.1f} dB, label {}", each.index, psnr, label ? "right" : "wrong"));
   }

@@ -50,7 +50,7 @@ Probe probe(const Rows& from, const Rows& among, bool itself) {
 
 void compare(const Task& task, const Rows& train, const Rows& validation, Findings* findings) {
   const bool labels = !train.labels.empty();
-  const double chance = labels ? majority(train, task.classes) : 0;
+  const double chance = labels ? chance_agreement(train, task.classes) : 0;
   const Probe own = probe(train, train, true);
   const double at_chance = std::sqrt((labels ? chance * (1 - chance) : 1) / double(own.n));
   Verdict verdict{.outcome = Outcome::pass,

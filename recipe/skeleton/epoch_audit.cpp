@@ -27,6 +27,7 @@ struct Epoch {
   std::vector<std::uint64_t> hashes;
   std::vector<std::int64_t> indices;
   std::vector<std::int64_t> sizes;  // of batches
+  std::vector<std::string> spoilt;  // examples that hold NaN or Inf
 };
 
 std::uint64_t hash(std::span<const float> x) {
@@ -45,6 +46,15 @@ Epoch read(const Loader& loader, std::int64_t epoch) {
     const std::size_t d = x.size() / static_cast<std::size_t>(batch.size());
     for (std::size_t i = 0; i < x.size(); i += d)
       all.hashes.push_back(hash(std::span(x).subspan(i, d)));
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      if (std::isfinite(x[i])) continue;
+      const std::size_t row = i / d;
+      all.spoilt.push_back(
+          batch.indices.empty()
+              ? fmt::format("example {} of batch {}", row, all.sizes.size())
+              : fmt::format("example {}, number {} of its input", batch.indices[row], i % d));
+      i = (row + 1) * d - 1;  // one line for each
+    }
     if (has_labels(batch)) {
       const std::vector<std::int32_t> labels = batch.targets.to_vector<std::int32_t>();
       all.labels.insert(all.labels.end(), labels.begin(), labels.end());
@@ -183,6 +193,14 @@ Verdict run(const Task& task) {
   findings.add({.outcome = Outcome::pass,
                 .found = fmt::format("an epoch delivers {} examples in {} batches, each once",
                                      epoch.hashes.size(), epoch.sizes.size())});
+  for (const Epoch* each : {&epoch, static_cast<const Epoch*>(&validation)}) {
+    if (each->spoilt.empty()) continue;
+    Verdict verdict =
+        fails("not-finite", "inputs hold NaN or Inf (examples)", double(each->spoilt.size()), 0,
+              "look at the reader and at divisions by a deviation of 0");
+    verdict.evidence = each->spoilt;
+    findings.add(verdict);
+  }
   coverage(task, epoch, &findings);
   order(epoch, &findings);
   content(plain, validation, &findings);
@@ -193,13 +211,15 @@ Verdict run(const Task& task) {
 }  // namespace
 
 Check epoch_audit() {
-  return {"epoch_audit", "stage 1: become one with the data, at the door",
-          "Reads an epoch as training does, and validation. An epoch must deliver 95 % of the "
-          "training examples, batches must\nhold as many classes as a shuffled epoch's would "
-          "(entropy, 0.6 of it), under 2 % of examples may be copies of\nothers and under 1 % of "
-          "validation's may be in training (any are warned of), and classes must have the same\n"
-          "proportions in both splits (chi-square, p about 1e-6).",
-          &run};
+  return {
+      "epoch_audit", "stage 1: become one with the data, at the door",
+      "Reads an epoch as training does, and validation. No input may be NaN or Inf, an epoch must "
+      "deliver 95 % of the "
+      "training examples, batches must\nhold as many classes as a shuffled epoch's would "
+      "(entropy, 0.6 of it), under 2 % of examples may be copies of\nothers and under 1 % of "
+      "validation's may be in training (any are warned of), and classes must have the same\n"
+      "proportions in both splits (chi-square, p about 1e-6).",
+      &run};
 }
 
 }  // namespace cucina::checks

@@ -130,6 +130,8 @@ void Fixture::make_optimizer() {
   const bool sgd = trap("sgd") || bug("Z63") || bug("Y16");
   if (sgd) learning_rate_ = bug("Y16") ? 30 : trap("sgd") && mnist() ? 0.1 : 0.05;
   if (regression() && !bug("Z58") && !bug("Z59")) learning_rate_ = 3e-3;
+  if (trap("targets-1e-4")) learning_rate_ = 1e-5;
+  if (causal()) learning_rate_ = 1e-2;
   const optim::Flat flat{.values = arena_->values(),
                          .gradients = arena_->gradients(),
                          .decayed = arena_->segments().front().weights_end,

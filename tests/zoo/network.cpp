@@ -189,7 +189,8 @@ void Fixture::initialise() {
       if (p.name == "conv2.bias") p.tensor.fill(-30);
     });
   }
-  const bool zero_head = trap("zero-head") || bug("Z45") || bug("Z51");
+  const bool zero_head =
+      trap("zero-head") || config_.trap.starts_with("targets") || bug("Z45") || bug("Z51");
   if (zero_head) head_->weight().zero();
   if (regression() && !bug("Y10")) head_->bias().fill(mean_target());
   if (trap("imbalance")) {

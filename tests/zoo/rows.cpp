@@ -64,7 +64,7 @@ const std::vector<Row>& rows() {
        "regression",
        {"door_probe:labels-at-chance", "input_independent:no-information"}},
       {"Y03", "data", "labels count from 1", "digits", {"door_probe:label-out-of-range"}},
-      {"Y04", "data", "one NaN among the pixels", "digits", {"before_the_net:not-finite"}},
+      {"Y04", "data", "one NaN among the pixels", "digits", {"epoch_audit:not-finite"}},
       {"Y07", "data", "shuffled by the clock", "digits", {"fix_random_seed:batches-differ"}},
       {"Y08",
        "data",
