@@ -318,6 +318,13 @@ checks::Loader Fixture::train_loader(bool augmented) {
           order.begin() + std::min<std::int64_t>((i + 1) * batch_size_, std::ssize(order));
       checks::Batch next = batch(train_, {begin, end});
       if (augmented) augment(&next, epoch, i);
+      if (bug("Y26")) {  // somebody's idea of regularisation, deep in a reader
+        const RandomStream random(config_.seed, "hidden");
+        std::vector<float> x = next.inputs.to_vector<float>();
+        for (std::size_t j = 0; j < x.size(); ++j)
+          x[j] += 0.05f * random.normal(step, static_cast<std::uint64_t>(i) * x.size() + j);
+        next.inputs = Tensor::from(x, next.inputs.shape());
+      }
       if (!visit(next)) return;
     }
   };

@@ -259,6 +259,21 @@ void Fixture::make_task() {
   task_.learning_rate = learning_rate_;
   task_.total_steps = epochs_ * ((train_.n + batch_size_ - 1) / batch_size_);
   task_.decays = trap("cosine") || trap("warm-up") || bug("Z65") || bug("Y17") || bug("Y18");
+  if (trap("annotators") || bug("Y27")) {
+    // Two people, each of whom errs once in twenty.
+    const RandomStream random(config_.seed, "people");
+    for (std::size_t i = 0; i < validation_.labels.size(); ++i) {
+      const auto seen = [&](std::uint32_t who) {
+        const bool errs = random.uniform(who, i) < 0.05f;
+        return errs ? static_cast<std::int32_t>(random.below(who + 2, i, 10))
+                    : validation_.labels[i];
+      };
+      task_.first_annotation.push_back(seen(0));
+      task_.second_annotation.push_back(seen(1));
+    }
+    auto& second = task_.second_annotation;
+    if (bug("Y27")) std::rotate(second.begin(), second.begin() + 1, second.end());
+  }
   if (trap("accumulation")) task_.steps_per_update = kAccumulated;
   task_.informative = !trap("noise");
   task_.causal = causal();
