@@ -1,5 +1,6 @@
 // Promises of training from the command line: what it learns, what it leaves behind, the same bits
 // on any number of threads, and a clean end on a signal.
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "tests/cli/program.h"
@@ -81,6 +82,45 @@ TEST(Train, EveryOptimizerLearns) {
     EXPECT_GE(lines(outcome.out).at(0)["test_accuracy"].get<double>(), 0.9) << outcome.out;
     EXPECT_NE(outcome.err.find(how[1] + ", lr"), std::string::npos) << outcome.err;
   }
+}
+
+TEST(Train, LearnsInBf16InPartsAndWithAveragesOfWeights) {
+  const Folder folder;
+  write_spots(folder / "data", 600, 100);
+  for (const Arguments& how :
+       {Arguments{"--dtype", "bf16"},
+        Arguments{"--accumulate", "4", "--no-fusion", "--clip-value", "0.5"},
+        Arguments{"--swa-start", "50", "--swa-every", "5", "--lookahead", "5"}}) {
+    Arguments all = train({"--model", "lenet5", "--epochs", "3", "--batch-size", "16", "--lr",
+                           "3e-3", "--json", "--overwrite"});
+    all.insert(all.end(), how.begin(), how.end());
+    const Outcome outcome = run(folder, all);
+    ASSERT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_GE(lines(outcome.out).at(0)["test_accuracy"].get<double>(), 0.9)
+        << how[0] << ": " << outcome.out;
+  }
+}
+
+TEST(Train, WritesAProfileAndNamesTheFirstNan) {
+  const Folder folder;
+  write_spots(folder / "data", 600, 100);
+  Arguments all = train({"--model", "lenet5", "--epochs", "1", "--batch-size", "16", "--profile",
+                         "profile.json", "--quiet"});
+  Outcome outcome = run(folder, all);
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const Json events = Json::parse(text_of(folder / "profile.json")).at("traceEvents");
+  std::map<std::string, int> counts;
+  for (const Json& event : events) ++counts[event["name"]];
+  EXPECT_EQ(counts["step"], 20);
+  EXPECT_EQ(counts["conv2d.forward"], 2 * 20);
+  EXPECT_EQ(counts["linear.backward"], 3 * 20);
+
+  all = train({"--model", "lenet5", "--epochs", "1", "--batch-size", "16", "--optimizer", "sgd",
+               "--lr", "1e30", "--detect-anomaly", "--overwrite", "--quiet"});
+  outcome = run(folder, all);
+  EXPECT_EQ(outcome.code, 5) << outcome.err;
+  EXPECT_NE(outcome.err.find(" is "), std::string::npos) << outcome.err;
+  EXPECT_NE(outcome.err.find("at element"), std::string::npos) << outcome.err;
 }
 
 std::string fingerprint(const Folder& folder, const Arguments& more, const Variables& variables) {
