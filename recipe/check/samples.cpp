@@ -39,10 +39,10 @@ Batch part(const Batch& batch, std::int64_t begin, std::int64_t end) {
   return result;
 }
 
-std::vector<Batch> batches(const Loader& loader, std::int64_t most, std::int64_t epoch) {
+std::vector<Batch> batches(const Loader& loader, std::int64_t most, std::int64_t size) {
   std::vector<Batch> result;
-  loader(epoch, [&](const Batch& batch) {
-    result.push_back(batch);
+  loader(0, [&](const Batch& batch) {
+    result.push_back(batch.size() > size ? part(batch, 0, size) : batch);
     return static_cast<std::int64_t>(result.size()) < most;
   });
   return result;

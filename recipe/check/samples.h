@@ -12,8 +12,9 @@ namespace cucina::checks {
 // Up to `most` examples of a loader's epoch as one batch; on the device they came from.
 Batch take(const Loader& loader, std::int64_t most, std::int64_t epoch = 0);
 
-// The first batches of an epoch, up to `most` of them.
-std::vector<Batch> batches(const Loader& loader, std::int64_t most, std::int64_t epoch = 0);
+// The first batches of an epoch, up to `most` of them, cut to their first `size` examples: what one
+// update shows, it shows of a few.
+std::vector<Batch> batches(const Loader& loader, std::int64_t most, std::int64_t size = 32);
 
 // Examples as rows of numbers.
 struct Rows {

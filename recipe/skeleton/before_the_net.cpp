@@ -146,7 +146,7 @@ Verdict run(const Task& task) {
   }
   findings.add(golden(task));
   Verdict verdict = findings.verdict();
-  const Batch first = batches(task.train, 1).front();
+  const Batch first = batches(task.train, 1, kTrain).front();
   verdict.evidence.push_back(fmt::format(
       "first batch {}, SHA-256 {}", to_string(first.inputs.shape()), hash(first).substr(0, 16)));
   return verdict;

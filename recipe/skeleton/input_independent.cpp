@@ -12,7 +12,7 @@ namespace cucina::checks {
 namespace {
 
 constexpr std::int64_t kSteps = 200;
-constexpr std::int64_t kImages = 6400;  // whichever comes first
+constexpr std::int64_t kImages = 3200;  // whichever comes first
 constexpr std::int64_t kHeldOut = 400;
 constexpr std::int64_t kFew = 100;  // fewer decide nothing
 constexpr double kClear = 2.5;      // standard errors: inputs help
@@ -103,7 +103,8 @@ Verdict run(const Task& task) {
 Check input_independent() {
   return {
       "input_independent", "7: input-independent baseline",
-      "Trains twice from the same start with the task's own step, up to 200 steps: on the "
+      "Trains twice from the same start with the task's own step, up to 200 steps or "
+      "3,200\nexamples: on the "
       "inputs as they are, and on\nzeros. Each is scored on held-out examples of its own kind, "
       "and the difference (paired, losses capped at 4 times the blind mean)\nmust be above 2.5 of "
       "its standard errors; between 1 and 2.5 it is inconclusive. No difference: "

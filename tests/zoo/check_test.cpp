@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/error.h"
 #include "recipe/check/declared_loss.h"
@@ -11,6 +12,7 @@
 #include "recipe/check/results.h"
 #include "recipe/check/special_case.h"
 #include "recipe/check/trainer_task.h"
+#include "recipe/skeleton/compare.h"
 #include "recipe/skeleton/fingerprint.h"
 #include "tests/error_of.h"
 #include "tests/zoo/fixture.h"
@@ -127,6 +129,20 @@ TEST(Results, RowsHaveColourOnlyWhenAskedAndJsonHasNulls) {
   EXPECT_NE(table_row(result, false).find("do: divide"), std::string::npos);
   EXPECT_TRUE(to_json(result)["expected"].is_null());
   EXPECT_EQ(to_json(result)["reasons"][0], "scaled");
+}
+
+TEST(Compare, CountsPairsAndKnowsChance) {
+  // 100 examples: 60 right in both, 12 in the first alone, 20 in the second alone, 8 in neither.
+  std::vector<std::int32_t> first(100), second(100);
+  for (int i = 0; i < 100; ++i) first[i] = i < 72, second[i] = i < 60 || (i >= 72 && i < 92);
+  const skeleton::Comparison found = skeleton::compare(first, second);
+  EXPECT_EQ(found.only_first, 12);
+  EXPECT_EQ(found.only_second, 20);
+  EXPECT_NEAR(found.difference, 0.08, 1e-12);
+  EXPECT_NEAR(found.error, std::sqrt((0.32 - 0.0064) / 100), 1e-12);
+  EXPECT_NEAR(found.p, 0.2153, 1e-4);  // 2 sum of C(32, k) / 2^32 over k <= 12
+  EXPECT_EQ(skeleton::compare(first, first).p, 1);
+  EXPECT_NE(error_of([&] { skeleton::compare(first, {}); }).find("100 and 0"), std::string::npos);
 }
 
 data::ImageSet squares(std::int64_t n, std::uint64_t seed) {
