@@ -23,17 +23,18 @@ void add_state(Task* task, optim::Optimizer& optimizer) {
   for (const optim::OptimizerState& state : optimizer.state())
     task->state.push_back({"optimizer." + state.name + "." + std::to_string(state.offset),
                            state.tensor, std::nullopt});
-  task->state.push_back({"optimizer.steps", optimizer.steps(), std::nullopt});
   task->save = [save = task->save, &optimizer] {
-    std::vector<double> saved{optimizer.learning_rate()};
+    std::vector<double> saved{optimizer.learning_rate(), optimizer.steps().item()};
     if (!save) return saved;
     const std::vector<double> before = save();
     saved.insert(saved.end(), before.begin(), before.end());
     return saved;
   };
   task->restore = [restore = task->restore, &optimizer](const std::vector<double>& saved) {
-    optimizer.set_learning_rate(saved.front());
-    if (restore) restore({saved.begin() + 1, saved.end()});
+    optimizer.set_learning_rate(saved[0]);
+    // Not by their tensor: an optimiser may be made of several, each with steps of its own.
+    optimizer.set_steps(static_cast<std::int64_t>(saved[1]));
+    if (restore) restore({saved.begin() + 2, saved.end()});
   };
 }
 

@@ -52,14 +52,15 @@ Loader in_order(const data::ImageSet& set, const data::ChannelStats& stats, Devi
 void add_trainers_state(Task* task, skeleton::Trainer& trainer) {
   for (const optim::OptimizerState& state : trainer.state())
     task->state.push_back({state.name + "." + std::to_string(state.offset), state.tensor, {}});
-  task->state.push_back({"steps", trainer.optimizer().steps(), {}});
   task->save = [&trainer] {
     return std::vector<double>{trainer.optimizer().learning_rate(),
                                static_cast<double>(trainer.position())};
   };
   task->restore = [&trainer](const std::vector<double>& saved) {
+    const auto step = static_cast<std::int64_t>(saved[1]);
     trainer.optimizer().set_learning_rate(saved[0]);
-    trainer.set_position(static_cast<std::int64_t>(saved[1]));
+    trainer.optimizer().set_steps(step);
+    trainer.set_position(step);
   };
 }
 

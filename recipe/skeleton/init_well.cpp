@@ -59,7 +59,7 @@ Verdict classes(const Task& task, const Batch& batch, const Tensor& outputs) {
                   .expected = 0,
                   .tolerance = (even ? kMostWhenEven : kMostExcess) * entropy};
   if (verdict.measured <= verdict.tolerance) return verdict;
-  verdict.outcome = Outcome::fail;
+  verdict.outcome = even ? Outcome::warn : Outcome::fail;
   verdict.reasons = {"head-bias"};
   verdict.found = "the first predictions ignore how frequent the classes are (nats wasted)";
   verdict.hint = "start the last layer with the biases below: --head prior, or nn::init_head";

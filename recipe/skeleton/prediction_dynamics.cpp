@@ -15,7 +15,7 @@ constexpr std::int64_t kExamples = 64;
 constexpr std::int64_t kUpdates = 25;
 // Mean total-variation distance per update at Adam's 1e-5: 0.0002, 1e-3: 0.016, 1e-1: 0.074.
 constexpr double kFrozen = 1e-6;
-constexpr double kJittery = 0.15;
+constexpr double kJittery = 0.35;  // SGD at 0.1 with momentum starts at 0.2 and is healthy
 
 Verdict run(const Task& task) {
   if (!task.step || task.classes < 2) return skipped("there is no step, or there are no classes");
@@ -58,7 +58,7 @@ Check prediction_dynamics() {
   return {"prediction_dynamics", "11: visualise prediction dynamics",
           "Follows the predicted probabilities of 64 fixed examples over 25 updates. The mean "
           "total-variation distance from\none update to the next must be above 1e-6, else nothing "
-          "learns; above 0.15 it is warned that predictions jump\nabout. record_dynamics() gives "
+          "learns; above 0.35 it is warned that predictions jump\nabout. record_dynamics() gives "
           "all of the numbers, to plot.\nSource: Karpathy 2019, \"visualize prediction dynamics\".",
           &run};
 }

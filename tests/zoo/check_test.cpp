@@ -157,6 +157,24 @@ data::ImageSet squares(std::int64_t n, std::uint64_t seed) {
   return set;
 }
 
+// An optimiser that is made of several counts its steps in each.
+TEST(TrainerTask, EveryOptimiserIsBroughtBack) {
+  const data::Dataset data{.name = "squares",
+                           .class_names = {"dark", "bright"},
+                           .train = squares(64, 1),
+                           .validation = squares(24, 2),
+                           .test = squares(2, 3),
+                           .sha256 = ""};
+  for (const char* optimizer : {"adam", "sgd", "muon"}) {
+    nn::Model model = nn::make_model({.name = "lenet5", .h = 4, .w = 4, .c = 1, .classes = 2}, 1);
+    const skeleton::TrainOptions options{.optimizer = optimizer, .learning_rate = 1e-2};
+    skeleton::Trainer trainer(model, data, options);
+    const Result result = run_check(fix_random_seed(), task_of(trainer, model, data, options));
+    EXPECT_EQ(result.verdict.outcome, Outcome::pass)
+        << optimizer << ": " << table_row(result, false);
+  }
+}
+
 TEST(TrainerTask, ATrainingWithChecksEndsWithTheBitsOfOneWithout) {
   const data::Dataset data{.name = "squares",
                            .class_names = {"dark", "bright"},
