@@ -1,4 +1,6 @@
-// conv2d by oneDNN.
+// conv2d by oneDNN, but of few input channels by loops of our own.
+#include <omp.h>
+
 #include <algorithm>
 #include <cmath>
 #include <optional>
@@ -219,10 +221,11 @@ void forward_of_few_channels(const Problem& of, const Tensor& x, const Tensor& w
                            .k = k,
                            .wide = wide,
                            .relu = of.params.relu};
+  // Out here, as what is thrown in there nobody could catch.
+  const Tensor padded = Tensor::empty({omp_get_max_threads(), rows * row});
 #pragma omp parallel for if (of.flops() > 2e6)
   for (std::int64_t n = 0; n < of.x[0]; ++n) {
-    const Tensor padded = Tensor::empty({rows * row});
-    float* image = padded.data<float>();
+    float* image = padded.data<float>() + omp_get_thread_num() * rows * row;
     std::fill(image, image + rows * row, 0.f);
     for (std::int64_t i = 0; i < h; ++i)
       std::copy_n(x.data<float>() + (n * h + i) * image_row, image_row,
