@@ -27,7 +27,9 @@ struct ChannelRows {
     std::int64_t fold = 1;
     while (fold * 2 * c <= kTile && pixels % (fold * 2) == 0) fold *= 2;
     ChannelRows rows{.channels = c, .fold = fold, .lanes = fold * c, .count = pixels / fold};
-    rows.per_chunk = std::max<std::int64_t>(kChunk / rows.lanes, 1);
+    // Sums of more numbers than that round too much.
+    constexpr std::int64_t kMostRows = 256;
+    rows.per_chunk = std::clamp<std::int64_t>(kChunk / rows.lanes, 1, kMostRows);
     rows.per_chunk = std::max(rows.per_chunk, (rows.count + kMostChunks - 1) / kMostChunks);
     rows.chunks = (rows.count + rows.per_chunk - 1) / rows.per_chunk;
     return rows;
