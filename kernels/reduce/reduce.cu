@@ -254,7 +254,7 @@ struct GradientRow {
   using Real = Compute<T>;
   const T* dy;
   const std::int32_t* index;
-  Real divisor;
+  Real share;  // of dy: 1, or of a mean 1 / length
   Destination<T, kAccumulate> dx;
   std::int64_t result = 0, position = 0;  // of column 0
   Real value = 0;                         // of the one result where columns are reduced
@@ -271,7 +271,7 @@ struct GradientRow {
       gradient = load_wide<kWidth>(dy + result + column);
       for (int j = 0; j < kWidth; ++j) {
         const bool takes_part = !kMax || index[result + column + j] == position;
-        gradient.at[j] = takes_part ? gradient.at[j] / divisor : Real(0);
+        gradient.at[j] = takes_part ? gradient.at[j] * share : Real(0);
       }
     }
     dx.put(gradient, i);
@@ -305,7 +305,7 @@ struct SpreadGradient {
       row = outer;
     }
     if constexpr (kColumnsReduced) {
-      at.value = static_cast<Compute<T>>(at.dy[at.result]) / at.divisor;
+      at.value = static_cast<Compute<T>>(at.dy[at.result]) * at.share;
       if constexpr (kMax) at.won = at.index[at.result] - at.position;
     }
     return at;
@@ -339,13 +339,13 @@ struct Groups {
 
 template <typename T, bool kMax, bool kColumnsReduced>
 void spread_over(const char* name, const Groups& groups, const Tensor& dy, const Tensor& index,
-                 double divisor, Write write, const Tensor& dx) {
+                 double share, Write write, const Tensor& dx) {
   const auto* positions = kMax ? index.data<std::int32_t>() : nullptr;
   with_destination<T>(dx, write, [&]<bool kAccumulate>(const Destination<T, kAccumulate>& to) {
     SpreadGradient<T, kMax, kColumnsReduced, kAccumulate> functor{};
     functor.first.dy = dy.data<T>();
     functor.first.index = positions;
-    functor.first.divisor = static_cast<Compute<T>>(divisor);
+    functor.first.share = static_cast<Compute<T>>(share);
     functor.first.dx = to;
     functor.groups = groups.count - 1;
     functor.columns = groups.sizes[groups.count - 1];
@@ -360,14 +360,14 @@ void spread_over(const char* name, const Groups& groups, const Tensor& dy, const
 
 template <bool kMax>
 void spread(const char* name, const Tensor& dy, const Tensor& index, const ReduceGeometry& geometry,
-            double divisor, Write write, const Tensor& dx) {
+            double share, Write write, const Tensor& dx) {
   if (dx.elements() == 0) return;
   const Groups groups(geometry);
   for_floating("reduce", dy.dtype(), [&]<typename T>() {
     if (groups.reduced[groups.count - 1]) {
-      spread_over<T, kMax, true>(name, groups, dy, index, divisor, write, dx);
+      spread_over<T, kMax, true>(name, groups, dy, index, share, write, dx);
     } else {
-      spread_over<T, kMax, false>(name, groups, dy, index, divisor, write, dx);
+      spread_over<T, kMax, false>(name, groups, dy, index, share, write, dx);
     }
   });
 }
@@ -375,7 +375,7 @@ void spread(const char* name, const Tensor& dy, const Tensor& index, const Reduc
 void run_sum_backward(const Tensor& dy, const ReduceGeometry& geometry, bool average, Write write,
                       const Tensor& dx) {
   spread<false>("reduce.sum_backward", dy, {}, geometry,
-                average ? static_cast<double>(geometry.length()) : 1, write, dx);
+                average ? 1.0 / static_cast<double>(geometry.length()) : 1, write, dx);
 }
 
 void run_max_backward(const Tensor& dy, const Tensor& index, const ReduceGeometry& geometry,

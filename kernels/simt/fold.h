@@ -205,10 +205,43 @@ __attribute__((flatten)) void fold_block(const Fold fold, const FoldPlan& plan,
   }
 }
 
-// The same where rows are short: of kLanes lanes, kept in registers, and one column.
+// The same where rows are short, of kLanes lanes and one column; kRows of them at once, whose lanes
+// number `at` are the numbers of a vector register.
+template <int kLanes, int kRows, typename Fold>
+__attribute__((flatten)) void fold_rows(const Fold fold, const FoldPlan& plan, std::int64_t outer) {
+  typename Fold::template Lanes<kLanes * kRows> lanes;
+  for (int lane = 0; lane < kLanes * kRows; ++lane) fold.clear(lanes, lane);
+  for (std::int64_t offset = 0; offset < plan.length; ++offset) {
+    const int first = static_cast<int>(offset % kLanes) * kRows;
+    const std::int64_t i = outer * plan.length + offset;
+#pragma GCC unroll 1  // unrolled it would not be vectorised
+#pragma GCC ivdep
+    for (int row = 0; row < kRows; ++row) {
+      fold.template add<1>(lanes, first + row, i + row * plan.length, offset);
+    }
+  }
+  for (int half = kLanes / 2 * kRows; half >= kRows; half /= 2) {
+#pragma GCC ivdep
+    for (int lane = 0; lane < half; ++lane) fold.join(lanes, lane, lane + half);
+  }
+#pragma GCC ivdep
+  for (int row = 0; row < kRows; ++row) fold.write(lanes, row, outer + row);
+}
+
 template <int kLanes, typename Fold>
-__attribute__((flatten)) void fold_short_rows(const Fold fold, const FoldPlan& plan,
-                                              std::int64_t block) {
+void fold_short_rows(const Fold& fold, const FoldPlan& plan, std::int64_t block) {
+  constexpr int kRows = 16;
+  const std::int64_t begin = block * plan.rows;
+  const std::int64_t end = begin + plan.rows < plan.outer ? begin + plan.rows : plan.outer;
+  std::int64_t outer = begin;
+  for (; outer + kRows <= end; outer += kRows) fold_rows<kLanes, kRows>(fold, plan, outer);
+  for (; outer < end; ++outer) fold_rows<kLanes, 1>(fold, plan, outer);
+}
+
+// Longer rows, their lanes kept in registers.
+template <int kLanes, typename Fold>
+__attribute__((flatten)) void fold_middling_rows(const Fold fold, const FoldPlan& plan,
+                                                 std::int64_t block) {
   const std::int64_t begin = block * plan.rows;
   const std::int64_t end = begin + plan.rows < plan.outer ? begin + plan.rows : plan.outer;
   for (std::int64_t outer = begin; outer < end; ++outer) {
@@ -235,8 +268,8 @@ template <typename Fold>
 void fold_by_loops(const Fold& fold, const FoldPlan& plan, std::int64_t block) {
   if (plan.inner == 1 && plan.chunks == 1) {
     if (plan.ways == 4) return fold_short_rows<4>(fold, plan, block);
-    if (plan.ways == 8) return fold_short_rows<8>(fold, plan, block);
-    if (plan.ways == 16) return fold_short_rows<16>(fold, plan, block);
+    if (plan.ways == 8) return fold_middling_rows<8>(fold, plan, block);
+    if (plan.ways == 16) return fold_middling_rows<16>(fold, plan, block);
   }
   fold_block(fold, plan, block);
 }

@@ -140,7 +140,7 @@ void map_rows_range(const Functor& functor, std::int64_t columns, std::int64_t b
 template <typename Range>
 void for_parts(std::int64_t n, const Range& range) {
   constexpr std::int64_t kWorthThreads =
-      1 << 18;  // below it waking the other threads costs more than it saves
+      1 << 17;  // below it waking the other threads costs more than it saves
   constexpr std::int64_t kChunk = 1 << 12;
   if (n < kWorthThreads) {
     range(0, n);

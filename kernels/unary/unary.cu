@@ -16,8 +16,12 @@ struct Activate {
   }
   template <typename Real>
   __device__ __forceinline__ Real gradient(Real dy, Real kept) const {
-    if constexpr (kActivation == Activation::relu) return kept > Real(0) ? dy : Real(0);
-    return dy * activation::derivative<kActivation>(kept, kept);
+    if constexpr (kActivation == Activation::relu) {
+      // By masks: g++ would load dy under the condition, and then not vectorise.
+      return math::detail::select(kept > Real(0), dy, Real(0));
+    } else {
+      return dy * activation::derivative<kActivation>(kept, kept);
+    }
   }
 };
 
