@@ -22,9 +22,16 @@
 namespace cucina::math {
 namespace detail {
 
-// a b + c, rounded once. std::fma is constexpr from C++23 on only.
-constexpr float fused(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
-constexpr double fused(double a, double b, double c) { return __builtin_fma(a, b, c); }
+// a b + c, rounded once. std::fma is constexpr from C++23 on only; g++ evaluates its builtin at
+// compile time, clang, which reads this for its warnings, does not.
+template <std::floating_point Real>
+constexpr Real fused(Real a, Real b, Real c) {
+  if constexpr (sizeof(Real) == 4) {
+    return __builtin_fmaf(a, b, c);
+  } else {
+    return __builtin_fma(a, b, c);
+  }
+}
 
 template <std::floating_point Real>
 constexpr Real polynomial(Real, Real last) {
