@@ -24,15 +24,18 @@ Tensor per_lane(const Rows& rows, const Value& value) {
   return made;
 }
 
-// Two numbers per chunk and lane.
-Tensor make_sums(const Rows& rows) { return Tensor::empty({rows.chunks, 2, rows.lanes}); }
+// So many numbers per chunk and lane.
+Tensor make_sums(const Rows& rows, std::int64_t numbers) {
+  return Tensor::empty({rows.chunks, numbers, rows.lanes});
+}
 
-// Each chunk's mean, and its sum of squared distances from that mean.
+// Each chunk's mean as f32 rounds it, and its sums of distances from that and of their squares:
+// what was rounded off is in the distances.
 template <typename T>
 void chunk_moments(const Rows& rows, const T* x, float* sums) {
   rows.for_tiles([&]<int kWidth>(std::int64_t chunk, std::int64_t lane, std::int64_t lanes) {
     const std::int64_t width = kWidth > 0 ? kWidth : lanes;
-    float total[kTile] = {}, squares[kTile] = {};
+    float total[kTile] = {}, distances[kTile] = {}, squares[kTile] = {};
     const std::int64_t begin = rows.begin(chunk), end = rows.end(chunk);
     for (std::int64_t row = begin; row < end; ++row) {
       const T* from = x + row * rows.lanes + lane;
@@ -46,13 +49,15 @@ void chunk_moments(const Rows& rows, const T* x, float* sums) {
 #pragma omp simd
       for (std::int64_t i = 0; i < width; ++i) {
         const float distance = static_cast<float>(from[i]) - total[i];
+        distances[i] += distance;
         squares[i] += distance * distance;
       }
     }
-    float* to = sums + chunk * 2 * rows.lanes + lane;
+    float* to = sums + chunk * 3 * rows.lanes + lane;
     for (std::int64_t i = 0; i < width; ++i) {
       to[i] = total[i];
-      to[rows.lanes + i] = squares[i];
+      to[rows.lanes + i] = distances[i];
+      to[2 * rows.lanes + i] = squares[i];
     }
   });
 }
@@ -67,10 +72,12 @@ void join_moments(const Rows& rows, const float* sums, const BatchNormInputs& in
     for (std::int64_t chunk = 0; chunk < rows.chunks; ++chunk) {
       const auto more = static_cast<double>(rows.end(chunk) - rows.begin(chunk));
       for (std::int64_t lane = c; lane < rows.lanes; lane += rows.channels) {
-        const float* of = sums + chunk * 2 * rows.lanes + lane;
-        const double distance = of[0] - average;
+        const float* of = sums + chunk * 3 * rows.lanes + lane;
+        const double left = of[rows.lanes] / more;
+        const double distance = of[0] + left - average;
         average += distance * more / (count + more);
-        squares += of[rows.lanes] + distance * distance * count * more / (count + more);
+        squares += of[2 * rows.lanes] - left * left * more +
+                   distance * distance * count * more / (count + more);
         count += more;
       }
     }
@@ -145,7 +152,7 @@ void run_forward_train(const BatchNormInputs& in, const BatchNormParams& params,
     return;
   }
   const Rows rows = Rows::of(in.x);
-  const Tensor sums = make_sums(rows);
+  const Tensor sums = make_sums(rows, 3);
   onednn::for_its_type(
       in.x.dtype(), [&]<typename T>() { chunk_moments(rows, in.x.data<T>(), sums.data<float>()); });
   join_moments(rows, sums.data<float>(), in, params, mean, inv_std);
@@ -270,7 +277,7 @@ void run_backward(const Tensor& dy, const BatchNormSaved& saved, const Tensor& i
   const bool direct = to.dresidual.defined() && to.dresidual_write == Write::overwrite;
   Tensor passed = dy;
   if (mask == Mask::from_y) passed = direct ? to.dresidual : Tensor::empty(dy.shape(), dy.dtype());
-  const Tensor sums = make_sums(rows);
+  const Tensor sums = make_sums(rows, 2);
   onednn::for_its_type(x.dtype(), [&]<typename T>() {
     const auto pass = mask == Mask::none     ? chunk_sums<T, Mask::none>
                       : mask == Mask::from_x ? chunk_sums<T, Mask::from_x>
