@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace cucina::checks {
 
@@ -25,6 +26,16 @@ std::string_view name(Outcome outcome) {
 
 Verdict skipped(const std::string& why) {
   return {.outcome = Outcome::skip, .reasons = {"skipped"}, .found = why};
+}
+
+Verdict failed(const char* reason, std::string found, std::string hint, double measured,
+               double expected) {
+  return {.outcome = Outcome::fail,
+          .reasons = {reason},
+          .found = std::move(found),
+          .measured = measured,
+          .expected = expected,
+          .hint = std::move(hint)};
 }
 
 void Findings::add(Verdict verdict) { all_.push_back(std::move(verdict)); }

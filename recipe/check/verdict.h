@@ -32,6 +32,8 @@ struct Verdict {
 };
 
 Verdict skipped(const std::string& why);
+Verdict failed(const char* reason, std::string found, std::string hint, double measured = kNoNumber,
+               double expected = kNoNumber);
 
 // What one check finds about several properties of a task, put together.
 class Findings {

@@ -44,21 +44,13 @@ Pairs compare(const Rows& a, const Rows& b) {
   return pairs;
 }
 
-Verdict fails(const char* reason, std::string found, double measured, std::string hint) {
-  return {.outcome = Outcome::fail,
-          .reasons = {reason},
-          .found = std::move(found),
-          .measured = measured,
-          .hint = std::move(hint)};
-}
-
 void validation(const Task& task, Findings* findings) {
   if (!task.validation) return;
   const Rows once = rows_of(task.validation, kQueries, 0),
              again = rows_of(task.validation, kQueries, 1);
   if (std::memcmp(once.x.data(), again.x.data(), once.x.size() * sizeof(float)) != 0)
-    findings->add(fails("validation-augmented", "validation examples differ from time to time",
-                        kNoNumber, "augment training examples only"));
+    findings->add(failed("validation-augmented", "validation examples differ from time to time",
+                         "augment training examples only"));
 }
 
 void survival(const Task& task, const Rows& plain, const Rows& augmented, Findings* findings) {
@@ -103,11 +95,12 @@ Verdict run(const Task& task) {
   }
   const double equal = to_second.both > 0 ? double(to_second.equal) / double(to_second.both) : 0;
   if (equal > kMostEqual)
-    findings.add(fails("same-every-epoch", "two epochs change examples alike (share that is equal)",
-                       equal, "draw other random numbers every epoch"));
+    findings.add(failed("same-every-epoch",
+                        "two epochs change examples alike (share that is equal)",
+                        "draw other random numbers every epoch", equal));
   if (to_plain.relabelled > 0)
-    findings.add(fails("labels-changed", "augmentation changes labels (count)",
-                       double(to_plain.relabelled), "keep examples and labels in the same order"));
+    findings.add(failed("labels-changed", "augmentation changes labels (count)",
+                        "keep examples and labels in the same order", double(to_plain.relabelled)));
   survival(task, plain, first, &findings);
   return findings.verdict();
 }

@@ -26,30 +26,22 @@ constexpr double kMeanApart = 0.35;
 constexpr double kDeviationApart = 1.5;  // ratio
 constexpr double kDecibels = 30;
 
-Verdict fails(const char* reason, std::string found, double measured, std::string hint) {
-  return {.outcome = Outcome::fail,
-          .reasons = {reason},
-          .found = std::move(found),
-          .measured = measured,
-          .hint = std::move(hint)};
-}
-
 Moments of(const Rows& rows) { return moments(std::vector<double>(rows.x.begin(), rows.x.end())); }
 
 void numbers(const Rows& rows, const char* split, Findings* findings) {
   const bool finite =
       std::all_of(rows.x.begin(), rows.x.end(), [](float v) { return std::isfinite(v); });
   if (!finite) {
-    findings->add(fails("not-finite", fmt::format("{} inputs hold NaN or Inf", split), kNoNumber,
-                        "look at the reader and at divisions by a deviation of 0"));
+    findings->add(failed("not-finite", fmt::format("{} inputs hold NaN or Inf", split),
+                         "look at the reader and at divisions by a deviation of 0"));
     return;
   }
   const Moments all = of(rows);
   if (!(all.deviation >= kSmallest && all.deviation <= kLargest))
     findings->add(
-        fails("not-scaled",
-              fmt::format("{} inputs are not scaled as networks want them (deviation)", split),
-              all.deviation, "standardise once: (pixel - mean) / deviation"));
+        failed("not-scaled",
+               fmt::format("{} inputs are not scaled as networks want them (deviation)", split),
+               "standardise once: (pixel - mean) / deviation", all.deviation));
   std::set<float> levels;
   for (const float value : rows.x) {
     levels.insert(value);
@@ -57,14 +49,14 @@ void numbers(const Rows& rows, const char* split, Findings* findings) {
   }
   if (levels.size() <= kFewLevels && rows.d >= 16)
     findings->add(
-        fails("few-levels", fmt::format("{} inputs have next to no grey levels (count)", split),
-              double(levels.size()), "divide as floating-point numbers, not as integers"));
+        failed("few-levels", fmt::format("{} inputs have next to no grey levels (count)", split),
+               "divide as floating-point numbers, not as integers", double(levels.size())));
   std::int64_t alike = 0;
   for (std::int64_t i = 1; i < rows.n; ++i)
     alike += std::equal(rows.row(i).begin(), rows.row(i).end(), rows.row(0).begin());
   if (double(alike) > kMostAlike * double(rows.n - 1) && rows.n > 1)
-    findings->add(fails("inputs-alike", fmt::format("{} inputs are all the same (share)", split),
-                        double(alike) / double(rows.n - 1), "the loader repeats one example"));
+    findings->add(failed("inputs-alike", fmt::format("{} inputs are all the same (share)", split),
+                         "the loader repeats one example", double(alike) / double(rows.n - 1)));
 }
 
 Verdict parity(const Rows& train, const Rows& validation) {

@@ -23,16 +23,6 @@ bool out_of_range(const Rows& rows, int classes) {
                      [&](std::int32_t label) { return label < 0 || label >= classes; });
 }
 
-Verdict fails(const char* reason, std::string found, double measured, double expected,
-              std::string hint) {
-  return {.outcome = Outcome::fail,
-          .reasons = {reason},
-          .found = std::move(found),
-          .measured = measured,
-          .expected = expected,
-          .hint = std::move(hint)};
-}
-
 struct Probe {
   double value = 0;  // accuracy, or correlation
   double error = 0;
@@ -62,26 +52,26 @@ void compare(const Task& task, const Rows& train, const Rows& validation, Findin
       fmt::format("training {:.3f} ± {:.3f}, chance {:.3f}", own.value, own.error, chance)};
   if (task.informative && own.n >= kFew && own.value < chance + kClear * at_chance)
     findings->add(
-        fails("labels-at-chance",
-              "training labels have nothing to do with their inputs (neighbours' agreement)",
-              own.value, chance,
-              "inputs and labels are out of step: look at the reader and "
-              "at every place that permutes one of them"));
+        failed("labels-at-chance",
+               "training labels have nothing to do with their inputs (neighbours' agreement)",
+               "inputs and labels are out of step: look at the reader and "
+               "at every place that permutes one of them",
+               own.value, chance));
   if (validation.n > 0) {
     const Probe other = probe(validation, train, false);
     verdict.evidence.push_back(fmt::format("validation {:.3f} ± {:.3f}", other.value, other.error));
     const double apart = other.value - own.value;
     const double error = std::hypot(own.error, other.error);
     if (other.n >= kFew && apart < -kClear * error - 0.05)
-      findings->add(fails("validation-labels-differ",
-                          "validation labels mean something else than training labels (agreement)",
-                          other.value, own.value,
-                          "look for another order of classes, or labels that "
-                          "moved against their inputs, in one split"));
+      findings->add(failed("validation-labels-differ",
+                           "validation labels mean something else than training labels (agreement)",
+                           "look for another order of classes, or labels that "
+                           "moved against their inputs, in one split",
+                           other.value, own.value));
     if (other.n >= kFew && apart > kClear * error + 0.05)
-      findings->add(fails("training-labels-noisy",
-                          "many training labels are wrong (agreement, validation's expected)",
-                          own.value, other.value, "look at the training labels: cucina inspect"));
+      findings->add(failed("training-labels-noisy",
+                           "many training labels are wrong (agreement, validation's expected)",
+                           "look at the training labels: cucina inspect", own.value, other.value));
   }
   findings->add(verdict);
 }
@@ -91,8 +81,8 @@ Verdict run(const Task& task) {
   Rows validation;
   if (task.validation) validation = rows_of(task.validation, kQueries);
   if (out_of_range(train, task.classes) || out_of_range(validation, task.classes))
-    return fails("label-out-of-range", "there are labels that are no class", kNoNumber, kNoNumber,
-                 "labels count from 0");
+    return failed("label-out-of-range", "there are labels that are no class",
+                  "labels count from 0");
   Findings findings;
   compare(task, train, validation, &findings);
   if (!train.labels.empty() && train.d >= 16 && train.n >= kFew) {
@@ -101,8 +91,8 @@ Verdict run(const Task& task) {
     const double most = chance + kLeak * (1 - chance);
     if (best.accuracy > most) {
       Verdict leak =
-          fails("label-in-the-input", "a single number of the input tells the label (accuracy)",
-                best.accuracy, chance, "remove what writes the label into the input");
+          failed("label-in-the-input", "a single number of the input tells the label (accuracy)",
+                 "remove what writes the label into the input", best.accuracy, chance);
       leak.evidence = {fmt::format("number {} of {}", best.position, train.d)};
       findings.add(leak);
     }

@@ -66,16 +66,6 @@ Epoch read(const Loader& loader, std::int64_t epoch) {
   return all;
 }
 
-Verdict fails(const char* reason, std::string found, double measured, double expected,
-              std::string hint) {
-  return {.outcome = Outcome::fail,
-          .reasons = {reason},
-          .found = std::move(found),
-          .measured = measured,
-          .expected = expected,
-          .hint = std::move(hint)};
-}
-
 double batch_entropy(const std::vector<std::int32_t>& labels,
                      const std::vector<std::int64_t>& sizes) {
   double sum = 0;
@@ -98,9 +88,9 @@ void order(const Epoch& epoch, Findings* findings) {
   const double entropy = batch_entropy(epoch.labels, epoch.sizes);
   const double expected = batch_entropy(shuffled, epoch.sizes);
   if (entropy < kLeastEntropy * expected)
-    findings->add(fails("class-order",
-                        "batches hold few classes at a time (entropy of their labels)", entropy,
-                        expected, "shuffle the training examples every epoch"));
+    findings->add(failed("class-order",
+                         "batches hold few classes at a time (entropy of their labels)",
+                         "shuffle the training examples every epoch", entropy, expected));
 }
 
 // The chi-square statistic of two columns of counts as a normal deviate (Wilson & Hilferty 1931).
@@ -134,8 +124,8 @@ void proportions(const Task& task, const Epoch& train, const Epoch& validation,
   count(validation, &b);
   const double apart = deviate(a, b);
   if (!(apart > kChiSquare)) return;
-  Verdict verdict = fails("labels-drift", "classes have other proportions in validation (deviate)",
-                          apart, 0, "look for classes that were merged or renamed in one split");
+  Verdict verdict = failed("labels-drift", "classes have other proportions in validation (deviate)",
+                           "look for classes that were merged or renamed in one split", apart, 0);
   for (std::size_t k = 0; k < a.size(); ++k)
     verdict.evidence.push_back(
         fmt::format("class {}: {} of training, {} of validation", k, a[k], b[k]));
@@ -149,8 +139,8 @@ void coverage(const Task& task, const Epoch& epoch, Findings* findings) {
       epoch.indices.empty() ? double(epoch.hashes.size()) : double(distinct.size());
   const double share = delivered / double(task.train_examples);
   if (share < kLeastCoverage)
-    findings->add(fails("incomplete-epoch", "an epoch leaves examples out (share delivered)", share,
-                        1, "look for an iterator that starts again, or a limit"));
+    findings->add(failed("incomplete-epoch", "an epoch leaves examples out (share delivered)",
+                         "look for an iterator that starts again, or a limit", share, 1));
 }
 
 void content(const Epoch& plain, const Epoch& validation, Findings* findings) {
@@ -166,7 +156,7 @@ void content(const Epoch& plain, const Epoch& validation, Findings* findings) {
                        const char* hint) {
     const double share = double(pairs.size()) / double(std::max<std::size_t>(of, 1));
     if (pairs.empty()) return;
-    Verdict verdict = fails(reason, what, share, 0, hint);
+    Verdict verdict = failed(reason, what, hint, share, 0);
     if (share <= most) verdict.outcome = Outcome::warn;
     verdict.evidence = pairs;
     findings->add(verdict);
@@ -195,9 +185,9 @@ Verdict run(const Task& task) {
                                      epoch.hashes.size(), epoch.sizes.size())});
   for (const Epoch* each : {&epoch, static_cast<const Epoch*>(&validation)}) {
     if (each->spoilt.empty()) continue;
-    Verdict verdict =
-        fails("not-finite", "inputs hold NaN or Inf (examples)", double(each->spoilt.size()), 0,
-              "look at the reader and at divisions by a deviation of 0");
+    Verdict verdict = failed("not-finite", "inputs hold NaN or Inf (examples)",
+                             "look at the reader and at divisions by a deviation of 0",
+                             double(each->spoilt.size()), 0);
     verdict.evidence = each->spoilt;
     findings.add(verdict);
   }

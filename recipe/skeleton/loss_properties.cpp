@@ -33,16 +33,6 @@ Outcomes differentiated(const Task& task, const Tensor& outputs, const Tensor& t
   return result;
 }
 
-Verdict fails(const char* reason, std::string found, std::string hint, double measured = kNoNumber,
-              double expected = kNoNumber) {
-  return {.outcome = Outcome::fail,
-          .reasons = {reason},
-          .found = std::move(found),
-          .measured = measured,
-          .expected = expected,
-          .hint = std::move(hint)};
-}
-
 bool differ(double a, double b) {
   return !(std::abs(a - b) <= kRelative * std::max(std::abs(a), std::abs(b)) + 1e-6);
 }
@@ -103,14 +93,15 @@ void order_and_size(const Task& task, const Tensor& z, const Tensor& t, Findings
   const Batch reversed = reordered(z, t, back), doubled = reordered(z, t, twice);
   const double reverse = loss_of(task, reversed.inputs, reversed.targets);
   if (differ(reverse, loss))
-    findings->add(fails("depends-on-order", "the loss depends on the order of the examples",
-                        "some rows are left out, or compared with others' targets", reverse, loss));
+    findings->add(failed("depends-on-order", "the loss depends on the order of the examples",
+                         "some rows are left out, or compared with others' targets", reverse,
+                         loss));
   const double expected = (task.declared.sum ? 2 : 1) * loss;
   const double both = loss_of(task, doubled.inputs, doubled.targets);
   if (differ(both, expected))
-    findings->add(fails("depends-on-batch-size",
-                        "the loss of the batch twice is not what its reduction says",
-                        "divide by the number of examples, and by nothing else", both, expected));
+    findings->add(failed("depends-on-batch-size",
+                         "the loss of the batch twice is not what its reduction says",
+                         "divide by the number of examples, and by nothing else", both, expected));
 }
 
 // Each row of a gradient that has none at all.
@@ -128,14 +119,14 @@ void gradients(const Task& task, const Tensor& z, const Tensor& t, double distan
                Findings* findings) {
   const Outcomes plain = differentiated(task, z, t);
   if (plain.gradient.empty()) {
-    findings->add(fails("no-gradient", "the loss has no gradient",
-                        "it must be made of differentiable ops: no argmax, rounding or detach()"));
+    findings->add(failed("no-gradient", "the loss has no gradient",
+                         "it must be made of differentiable ops: no argmax, rounding or detach()"));
     return;
   }
   const auto silent = [&](const char* reason, const std::vector<std::string>& rows,
                           const char* hint) {
     if (rows.empty()) return;
-    Verdict verdict = fails(
+    Verdict verdict = failed(
         reason, fmt::format("{} of {} examples have no gradient", rows.size(), kExamples), hint);
     verdict.evidence = rows;
     findings->add(verdict);
@@ -149,8 +140,8 @@ void gradients(const Task& task, const Tensor& z, const Tensor& t, double distan
   const Tensor right = off_by(task, z, t, -distance);
   const double good = loss_of(task, right, t), bad = loss_of(task, wrong, t);
   if (!(good < bad))
-    findings->add(fails("wrong-direction", "right predictions cost more than wrong ones",
-                        "turn the sign of the loss", good, bad));
+    findings->add(failed("wrong-direction", "right predictions cost more than wrong ones",
+                         "turn the sign of the loss", good, bad));
 }
 
 void slope(const Task& task, const Tensor& z, const Tensor& t, Findings* findings) {
@@ -169,9 +160,9 @@ void slope(const Task& task, const Tensor& z, const Tensor& t, Findings* finding
                expected = (moved(h) - moved(-h)) / (2 * h);
   const double size = norm(plain.gradient) * norm(direction);
   if (std::abs(measured - expected) > 0.02 * size)
-    findings->add(fails("wrong-gradient",
-                        "the loss's gradient is not its slope (along a direction)",
-                        "run cucina gradcheck on its ops", measured, expected));
+    findings->add(failed("wrong-gradient",
+                         "the loss's gradient is not its slope (along a direction)",
+                         "run cucina gradcheck on its ops", measured, expected));
 }
 
 void of_classes(const Task& task, const Tensor& z, const Tensor& t, Findings* findings) {
@@ -180,27 +171,27 @@ void of_classes(const Task& task, const Tensor& z, const Tensor& t, Findings* fi
       std::isfinite(extreme.loss) && std::all_of(extreme.gradient.begin(), extreme.gradient.end(),
                                                  [](float g) { return std::isfinite(g); });
   if (!finite)
-    findings->add(fails("overflow", "logits of some hundreds make the loss no number",
-                        "subtract the largest logit before exponentials, or use "
-                        "softmax_cross_entropy",
-                        extreme.loss));
+    findings->add(failed("overflow", "logits of some hundreds make the loss no number",
+                         "subtract the largest logit before exponentials, or use "
+                         "softmax_cross_entropy",
+                         extreme.loss));
   std::vector<float> shifted = z.to_vector<float>();
   for (float& value : shifted) value += 3;
   const double loss = loss_of(task, z, t);
   const double moved = loss_of(task, Tensor::from(shifted, z.shape(), z.device()), t);
   if (differ(loss, moved))
-    findings->add(fails("not-shift-invariant",
-                        "adding 3 to all logits of an example changes the loss",
-                        "it is no softmax cross entropy, which is declared", moved, loss));
+    findings->add(failed("not-shift-invariant",
+                         "adding 3 to all logits of an example changes the loss",
+                         "it is no softmax cross entropy, which is declared", moved, loss));
   const double best = loss_of(task, off_by(task, z, t, -50), t);
   // Smoothed labels' loss is lowest elsewhere.
   if (task.declared.label_smoothing > 0 || !task.declared.class_weights.empty()) return;
   if (std::abs(best) > 1e-3)
-    findings->add(fails("floor-not-reached", "right and certain predictions still cost something",
-                        std::abs(best - double_softmax_floor(task.classes)) < 1e-3
-                            ? "the loss applies a softmax twice"
-                            : "look for label smoothing that is not declared, or another loss",
-                        best, 0));
+    findings->add(failed("floor-not-reached", "right and certain predictions still cost something",
+                         std::abs(best - double_softmax_floor(task.classes)) < 1e-3
+                             ? "the loss applies a softmax twice"
+                             : "look for label smoothing that is not declared, or another loss",
+                         best, 0));
 }
 
 Verdict run(const Task& task) {

@@ -157,14 +157,18 @@ data::ImageSet squares(std::int64_t n, std::uint64_t seed) {
   return set;
 }
 
+data::Dataset squares() {
+  return {.name = "squares",
+          .class_names = {"dark", "bright"},
+          .train = squares(64, 1),
+          .validation = squares(24, 2),
+          .test = squares(2, 3),
+          .sha256 = ""};
+}
+
 // An optimiser that is made of several counts its steps in each.
 TEST(TrainerTask, EveryOptimiserIsBroughtBack) {
-  const data::Dataset data{.name = "squares",
-                           .class_names = {"dark", "bright"},
-                           .train = squares(64, 1),
-                           .validation = squares(24, 2),
-                           .test = squares(2, 3),
-                           .sha256 = ""};
+  const data::Dataset data = squares();
   for (const char* optimizer : {"adam", "sgd", "muon"}) {
     nn::Model model = nn::make_model({.name = "lenet5", .h = 4, .w = 4, .c = 1, .classes = 2}, 1);
     const skeleton::TrainOptions options{.optimizer = optimizer, .learning_rate = 1e-2};
@@ -176,12 +180,7 @@ TEST(TrainerTask, EveryOptimiserIsBroughtBack) {
 }
 
 TEST(TrainerTask, ATrainingWithChecksEndsWithTheBitsOfOneWithout) {
-  const data::Dataset data{.name = "squares",
-                           .class_names = {"dark", "bright"},
-                           .train = squares(64, 1),
-                           .validation = squares(24, 2),
-                           .test = squares(2, 3),
-                           .sha256 = ""};
+  const data::Dataset data = squares();
   const auto trained = [&](bool checked) {
     nn::Model model =
         nn::make_model({.name = "bn_cnn", .h = 4, .w = 4, .c = 1, .classes = 2, .dropout = 0.3}, 1);
