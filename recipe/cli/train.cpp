@@ -14,17 +14,13 @@
 #include "core/config.h"
 #include "core/error.h"
 #include "nn/fusion.h"
-#include "nn/init.h"
 #include "nn/models.h"
 #include "nn/weights.h"
-#include "recipe/cli/augment_option.h"
 #include "recipe/cli/command.h"
 #include "recipe/cli/group_option.h"
-#include "recipe/cli/model_option.h"
-#include "recipe/cli/options.h"
 #include "recipe/cli/resume.h"
+#include "recipe/cli/setup_option.h"
 #include "recipe/data/load.h"
-#include "recipe/data/loader.h"
 #include "recipe/report/color.h"
 #include "recipe/report/metrics_log.h"
 #include "recipe/report/progress.h"
@@ -38,18 +34,7 @@
 namespace cucina::cli {
 namespace {
 
-struct Options {
-  std::string data;
-  std::string model = "lenet5";
-  double dropout = 0;
-  skeleton::TrainOptions train;
-  std::string schedule = "constant";
-  AugmentOption augment;
-  std::int64_t seed = 1;
-  std::string init = "torch";
-  std::string head = "kaiming";
-  std::vector<std::string> freeze;
-  ComputeOptions compute;
+struct Options : SetupOptions {
   std::string dtype = "f32";
   bool no_fusion = false;
   std::string profile;
@@ -228,45 +213,23 @@ void announce(const Options& options, const nn::Model& model, const data::Datase
     fmt::print(stderr, "schedule: {}\n", schedule.audit(schedule.options().total_steps));
 }
 
-// The model as training finds it.
-nn::Model make_model(const Options& options, const data::Dataset& data) {
-  const data::ImageSet& train = data.train;
-  nn::ModelSpec spec = model_spec(options.model, train.h, train.w, train.c, train.classes);
-  spec.dropout = options.dropout;
-  nn::Model model = nn::make_model(spec, options.train.seed, nn::initial_named(options.init));
-  if (model.whitening != nullptr) {
-    constexpr std::int64_t kImages = 5000;  // as airbench94 has it: enough for a dozen axes
-    const data::Loader loader(train, data::standardisation(train), std::min(kImages, train.n),
-                              Device::cpu);
-    nn::whiten(*model.whitening, loader.in_order(0).images);
-  }
-  if (options.head == "prior") nn::init_head(*model.head, data::class_counts(train));
-  if (options.head == "zero") nn::zero_head(*model.head);
-  for (const std::string& name : options.freeze) model.net->freeze(name);
-  return model;
-}
-
 int run(Options options) {
   check_combinations(options);
-  const Device device = options.compute.chosen_device();
+  complete_train(&options);
   const std::string backend = options.compute.force();
   const report::ColorMode color = report::parse_color_mode(options.color);
   const report::ProgressMode progress_mode =
       options.quiet ? report::ProgressMode::none : report::parse_progress_mode(options.progress);
-  options.train.seed = static_cast<std::uint64_t>(options.seed);
-  options.train.device = device;
   options.train.dtype = options.dtype == "bf16" ? DType::bf16 : DType::f32;
   nn::set_fusion(!options.no_fusion);
-  options.train.schedule.kind = optim::parse_schedule(options.schedule);
   if (options.out.empty()) options.out = default_out(options);
 
   const data::Dataset data = data::load(options.data);
-  options.train.augmentation = options.augment.for_images(data.train.h, data.train.w, data.train.c);
-  options.train.mixing = options.augment.mixing;
+  augment_for(data.train, &options);
   nn::Model model = make_model(options, data);
   skeleton::Trainer trainer(model, data, options.train);
 
-  const std::string device_name(name(device));
+  const std::string device_name(name(options.train.device));
   const auto sections = settings(options, data, model, trainer.schedule(), device_name, backend);
 
   // From here on files are written.
@@ -342,40 +305,14 @@ int run(Options options) {
 Run add_train(CLI::App& app) {
   const auto options = std::make_shared<Options>();
   skeleton::TrainOptions& train = options->train;
-  app.add_option("--data", options->data,
-                 "digits, or a folder of idx files (MNIST, Fashion-MNIST) or of "
-                 "cifar-10-batches-bin")
-      ->type_name("digits|DIR")
-      ->required();
-  add_model(app, &options->model, "What to train");
-  add_number(app, "--dropout", &options->dropout, Numbers::below_one,
-             "bn_cnn: how likely a channel is dropped");
-  add_integer(app, "--epochs", &train.epochs, 1, "Passes over the training images");
-  add_integer(app, "--batch-size", &train.batch_size, 1, "Images per step");
-  add_number(app, "--lr", &train.learning_rate, Numbers::positive,
-             "Learning rate; with a schedule the highest");
-  add_choice(app, "--schedule", &options->schedule, optim::schedule_names(),
-             "How the learning rate changes from step to step");
-  add_integer(app, "--warmup-steps", &train.schedule.warmup_steps, 0,
-              "So many steps in which the rate rises evenly to --lr");
+  add_setup(app, options.get());
+  app.get_option("--data")->required();
   add_integer(app, "--schedule-steps", &train.schedule.total_steps, 0,
               "cosine, linear, one-cycle: when the schedule ends; 0: with the last epoch");
   add_number(app, "--final-lr-ratio", &train.schedule.final_ratio, Numbers::below_one,
              "cosine, linear: the last rate over --lr");
-  add_integer(app, "--step-every", &train.schedule.step_every, 0,
-              "step: the rate is multiplied by --step-factor every so many steps");
-  add_number(app, "--step-factor", &train.schedule.step_factor, Numbers::below_one,
-             "step: what the rate is multiplied by");
-  add_choice(
-      app, "--optimizer", &train.optimizer, {"adam", "sgd", "muon"},
-      "How weights are updated; muon: of hidden layers, the others by adam at 0.015 of --lr");
-  add_number(app, "--momentum", &train.momentum, Numbers::below_one, "sgd: momentum");
   app.add_flag("--nesterov", train.nesterov, "sgd: Nesterov's momentum");
-  add_number(app, "--weight-decay", &train.weight_decay, Numbers::not_negative,
-             "Of weights, not of biases; decoupled with adam (AdamW) and muon, L2 with sgd");
   add_groups(app, &train.groups);
-  add_number(app, "--clip-norm", &train.clip_norm, Numbers::not_negative,
-             "Scale gradients down to this norm where theirs is larger; 0: never");
   add_number(app, "--clip-value", &train.clip_value, Numbers::not_negative,
              "Limit each gradient to this, up and down; 0: never");
   add_integer(app, "--accumulate", &train.accumulate, 1,
@@ -390,26 +327,6 @@ Run add_train(CLI::App& app) {
   add_integer(app, "--lookahead", &train.lookahead, 0,
               "Every so many steps slow weights move half of the way to the weights, which go on "
               "from there; 0: never");
-  add_augment(app, &options->augment);
-  add_integer(app, "--seed", &options->seed, 0,
-              "Of initial weights, order of images, dropout and augmentation; the splits do not "
-              "depend on it");
-  add_choice(
-      app, "--init", &options->init, nn::initial_names(),
-      "How weights start; torch: as PyTorch's layers, the others but xavier with relu's gain");
-  add_choice(app, "--head", &options->head, {"kaiming", "prior", "zero"},
-             "How the last layer starts; kaiming: as the others; prior: it predicts the class "
-             "frequencies, "
-             "so that training does not begin with unlearning; zero: all classes alike");
-  app.add_option(
-         "--freeze", options->freeze,
-         "Do not train the parameters of this name (conv1.weight), below it (layer1) or of this "
-         "pattern ('*.bias'); as "
-         "often as wanted")
-      ->type_name("NAME")
-      ->expected(1)
-      ->take_all();
-  add_compute(app, &options->compute);
   add_choice(app, "--dtype", &options->dtype, {"f32", "bf16"},
              "Of activations; weights, their gradients and the loss stay f32");
   app.add_flag("--no-fusion", options->no_fusion,
