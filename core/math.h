@@ -118,8 +118,12 @@ template <std::floating_point Real>
 constexpr ReducedExp<Real> reduced_exp(Real x, Real round, Real inverse_ln2, Real ln2_high,
                                        Real ln2_low, auto p) {
   const Real k = fused(x, inverse_ln2, round) - round;
-  const Real r = fused(-k, ln2_low, fused(-k, ln2_high, x));
-  return {k, Real(1) + fused(r * r, p(r), r)};
+  const Real r_high = fused(-k, ln2_high, x);  // exact
+  const Real r = fused(-k, ln2_low, r_high);
+  // 1 + r loses the last bits of r; they go in again with the small terms.
+  const Real sum = Real(1) + r_high;
+  const Real lost = fused(-k, ln2_low, (Real(1) - sum) + r_high);
+  return {k, sum + fused(r * r, p(r), lost)};
 }
 
 constexpr ReducedExp<float> reduced_exp(float x) {
@@ -160,14 +164,14 @@ constexpr Real exp_of_moderate(Real x) {
 }  // namespace detail
 
 // e^x. Overflows to Inf, underflows gradually to 0; exp(0) = 1.
-//   error  0.99 ulp, over all f32
+//   error  0.78 ulp, over all f32; 0.70 where the result is not subnormal
 constexpr float exp(float x) {
   // Beyond +-104 the result is 0 or Inf anyway.
   const float clamped = detail::with_sign(detail::at_most(104.0f, detail::absolute(x)), x);
   return detail::scaled_exp(clamped);
 }
 
-//   error  1.1 ulp, sampled
+//   error  0.8 ulp, sampled
 constexpr double exp(double x) {
   const double clamped = detail::with_sign(detail::at_most(746.0, detail::absolute(x)), x);
   return detail::scaled_exp(clamped);

@@ -22,7 +22,7 @@ namespace {
 static_assert(math::exp(0.0f) == 1.0f && math::exp(0.0) == 1.0);
 static_assert(math::log(1.0f) == 0.0f && math::log(1.0) == 0.0);
 static_assert(math::tanh(0.0f) == 0.0f && math::erf(0.0) == 0.0);
-static_assert(math::exp(1.0f) == 2.71828183f);
+static_assert(math::exp(1.0f) == 2.71828183f && math::exp(1.0) == 2.7182818284590452);
 static_assert(math::cos_turns(0.5) == -1.0);
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
@@ -66,13 +66,13 @@ using Wide32 = double;
 using Wide64 = long double;
 
 const std::vector<Function<float>> kFunctions32 = {
-    {"exp", [](float x) { return math::exp(x); }, [](Wide32 x) { return std::exp(x); }, 0.99},
+    {"exp", [](float x) { return math::exp(x); }, [](Wide32 x) { return std::exp(x); }, 0.78},
     {"log", [](float x) { return math::log(x); }, [](Wide32 x) { return std::log(x); }, 0.67},
     {"tanh", [](float x) { return math::tanh(x); }, [](Wide32 x) { return std::tanh(x); }, 1.35},
     {"erf", [](float x) { return math::erf(x); }, [](Wide32 x) { return std::erf(x); }, 1.32}};
 
 const std::vector<Function<double>> kFunctions64 = {
-    {"exp", [](double x) { return math::exp(x); }, [](Wide64 x) { return std::exp(x); }, 1.1},
+    {"exp", [](double x) { return math::exp(x); }, [](Wide64 x) { return std::exp(x); }, 0.8},
     {"log", [](double x) { return math::log(x); }, [](Wide64 x) { return std::log(x); }, 0.7},
     {"tanh", [](double x) { return math::tanh(x); }, [](Wide64 x) { return std::tanh(x); }, 1.4},
     {"erf", [](double x) { return math::erf(x); }, [](Wide64 x) { return std::erf(x); }, 1.3}};
@@ -321,7 +321,7 @@ TEST(Math, TheBitsAreTheOnesEveryMachineGives) {
     take(math::erf(wide));
     take(math::cos_turns(i * 0x1.8p-16));
   }
-  EXPECT_EQ(hash, 0x38a3708a9b00ca74u) << std::hex << hash;
+  EXPECT_EQ(hash, 0xc3ebfcfa83edd375u) << std::hex << hash;
 }
 
 }  // namespace
