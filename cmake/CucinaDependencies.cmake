@@ -64,6 +64,18 @@ if(NOT CUCINA_ONNX STREQUAL "OFF")
   endif()
 endif()
 
+# libpng and libjpeg-turbo, for image files and for the pictures that cucina inspect leaves.
+set(CUCINA_HAS_IMAGES false)
+if(NOT CUCINA_IMAGES STREQUAL "OFF")
+  find_package(PNG QUIET)
+  find_package(JPEG QUIET)
+  if(PNG_FOUND AND JPEG_FOUND)
+    set(CUCINA_HAS_IMAGES true)
+  elseif(CUCINA_IMAGES STREQUAL "ON")
+    message(FATAL_ERROR "CUCINA_IMAGES=ON but libpng or libjpeg is not found: install libpng-dev and libjpeg-dev")
+  endif()
+endif()
+
 # CUDA: nvcc for our kernels; cuDNN 9 and cuBLASLt as the GPU's vendor backend.
 set(CUCINA_HAS_CUDA false)
 set(CUCINA_HAS_CUDNN false)

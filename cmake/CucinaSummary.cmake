@@ -13,3 +13,4 @@ cucina_summary_line("CUDA kernels (${CUCINA_CUDA_COMPILER}, sm ${CUCINA_CUDA_ARC
 cucina_summary_line("cuDNN and cuBLASLt" CUCINA_HAS_CUDNN "needs CUDA and cuDNN 9")
 cucina_summary_line("oneDNN" CUCINA_HAS_ONEDNN "package libdnnl-dev")
 cucina_summary_line("ONNX export" CUCINA_HAS_ONNX "packages libonnx-dev and libprotobuf-dev")
+cucina_summary_line("PNG and JPEG files" CUCINA_HAS_IMAGES "packages libpng-dev and libjpeg-dev")

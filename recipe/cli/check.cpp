@@ -13,7 +13,6 @@
 #include "recipe/check/trainer_task.h"
 #include "recipe/cli/command.h"
 #include "recipe/cli/setup_option.h"
-#include "recipe/data/load.h"
 #include "recipe/report/color.h"
 #include "recipe/skeleton/fingerprint.h"
 #include "recipe/skeleton/trainer.h"
@@ -41,7 +40,7 @@ int explain(const std::string& name) {
 
 int run(Options options) {
   if (!options.explain.empty()) return explain(options.explain);
-  if (options.data.empty()) fail("check: --data is missing; give digits or a folder");
+  if (options.data.path.empty()) fail("check: --data is missing; give digits or a folder");
   const std::vector<checks::Check> chosen = checks::select(checks::all_checks(), options.selection);
   if (chosen.empty()) fail("check: --skip leaves no check to run");
   const skeleton::TrainOptions& train = options.train;
@@ -50,7 +49,7 @@ int run(Options options) {
   const bool color =
       report::use_color(report::parse_color_mode(options.color), ::isatty(STDOUT_FILENO) == 1);
 
-  data::Dataset data = data::load(options.data);
+  data::Dataset data = load_data(options.data);
   checks::plant_in_data(options.plant, &data);
   augment_for(data.train, &options);
   nn::Model model = make_model(options, data);

@@ -15,6 +15,7 @@
 #include "optim/all_rooms.h"
 #include "recipe/cli/command.h"
 #include "recipe/cli/options.h"
+#include "recipe/data/picture.h"
 
 namespace cucina::cli {
 namespace {
@@ -72,6 +73,9 @@ Json missing() {
   if (!nn::onnx_available())
     add("ONNX, for cucina export --onnx",
         "apt install libonnx-dev libprotobuf-dev, then build again");
+  if (!data::picture_files_available())
+    add("PNG and JPEG files, for folders of images and for cucina inspect",
+        "apt install libpng-dev libjpeg-dev, then build again");
   if (!kHasCuda) {
     add("CUDA kernels",
         "install NVIDIA's package cuda-toolkit (for nvcc and cudart), then build again");

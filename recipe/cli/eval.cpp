@@ -10,8 +10,8 @@
 #include "nn/parameter_arena.h"
 #include "nn/weights.h"
 #include "recipe/cli/command.h"
+#include "recipe/cli/data_option.h"
 #include "recipe/cli/options.h"
-#include "recipe/data/load.h"
 #include "recipe/data/loader.h"
 #include "recipe/skeleton/evaluate.h"
 #include "recipe/skeleton/fingerprint.h"
@@ -23,7 +23,7 @@ constexpr std::int64_t kBatch = 256;
 
 struct Options {
   std::string model_dir;
-  std::string data;
+  DataOptions data;
   std::string split = "test";
   ComputeOptions compute;
   bool json = false;
@@ -39,18 +39,24 @@ std::string table(const skeleton::Evaluation& result, const std::vector<std::str
   return text;
 }
 
-int run(const Options& options) {
+int run(Options options) {
   const Device device = options.compute.chosen_device();
   const std::string backend = options.compute.force();
   const nn::LoadedModel loaded =
       nn::load_model(std::filesystem::path(options.model_dir) / "model.safetensors");
-  const data::Dataset data = data::load(options.data);
+  // Image files come as the model wants them.
+  if (!options.data.size_given) {
+    options.data.limits.h = loaded.model.spec.h;
+    options.data.limits.w = loaded.model.spec.w;
+  }
+  options.data.limits.c = loaded.model.spec.c;
+  const data::Dataset data = load_data(options.data);
   const data::ImageSet& set = options.split == "train"        ? data.train
                               : options.split == "validation" ? data.validation
                                                               : data.test;
   if (set.n == 0)
     fail(ExitCode::bad_file, "eval: the {} split of {} holds no images; choose another --split",
-         options.split, options.data);
+         options.split, options.data.path);
   const auto start = std::chrono::steady_clock::now();
   const std::string sha = skeleton::fingerprint(*loaded.model.net);
   const nn::ParameterArena arena(*loaded.model.net, device);
@@ -95,10 +101,8 @@ Run add_eval(CLI::App& app) {
   app.add_option("--model-dir", options->model_dir, "Folder of a training run")
       ->type_name("DIR")
       ->required();
-  app.add_option("--data", options->data,
-                 "digits, or a folder of idx files or of cifar-10-batches-bin")
-      ->type_name("digits|DIR")
-      ->required();
+  add_data(app, &options->data);
+  app.get_option("--data")->required();
   add_choice(app, "--split", &options->split, {"train", "validation", "test"},
              "What to measure on");
   add_compute(app, &options->compute);

@@ -11,10 +11,7 @@ namespace cucina::cli {
 
 void add_setup(CLI::App& app, SetupOptions* options) {
   skeleton::TrainOptions& train = options->train;
-  app.add_option("--data", options->data,
-                 "digits, or a folder of idx files (MNIST, Fashion-MNIST) or of "
-                 "cifar-10-batches-bin")
-      ->type_name("digits|DIR");
+  add_data(app, &options->data);
   add_model(app, &options->model, "What to train");
   add_number(app, "--dropout", &options->dropout, Numbers::below_one,
              "bn_cnn: how likely a channel is dropped");

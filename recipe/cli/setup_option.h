@@ -9,6 +9,7 @@
 
 #include "nn/models.h"
 #include "recipe/cli/augment_option.h"
+#include "recipe/cli/data_option.h"
 #include "recipe/cli/options.h"
 #include "recipe/data/image_set.h"
 #include "recipe/skeleton/trainer.h"
@@ -16,7 +17,7 @@
 namespace cucina::cli {
 
 struct SetupOptions {
-  std::string data;
+  DataOptions data;
   std::string model = "lenet5";
   double dropout = 0;
   skeleton::TrainOptions train;

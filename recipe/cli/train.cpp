@@ -20,7 +20,6 @@
 #include "recipe/cli/group_option.h"
 #include "recipe/cli/resume.h"
 #include "recipe/cli/setup_option.h"
-#include "recipe/data/load.h"
 #include "recipe/report/color.h"
 #include "recipe/report/metrics_log.h"
 #include "recipe/report/progress.h"
@@ -84,7 +83,7 @@ std::vector<report::Section> settings(const Options& options, const data::Datase
         {"backend", backend}}},
       {"data",
        {{"name", data.name},
-        {"path", options.data},
+        {"path", options.data.path},
         {"sha256", data.sha256},
         {"train_images", data.train.n},
         {"validation_images", data.validation.n},
@@ -224,7 +223,7 @@ int run(Options options) {
   nn::set_fusion(!options.no_fusion);
   if (options.out.empty()) options.out = default_out(options);
 
-  const data::Dataset data = data::load(options.data);
+  const data::Dataset data = load_data(options.data, options.quiet);
   augment_for(data.train, &options);
   nn::Model model = make_model(options, data);
   skeleton::Trainer trainer(model, data, options.train);

@@ -1,4 +1,4 @@
-// CIFAR-10 in its binary version, cifar-10-batches-bin.
+// CIFAR-10 and CIFAR-100 in their binary versions, cifar-10-batches-bin and cifar-100-binary.
 #pragma once
 
 #include <filesystem>
@@ -17,5 +17,13 @@ bool has_cifar(const std::filesystem::path& folder);
 //   throws   Error, exit code 3: a file is missing, empty or not a multiple of 3,073 bytes; a label
 //   above 9 source   Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images"
 Dataset load_cifar(const std::filesystem::path& folder, const Limits& limits = {});
+
+// True when train.bin or test.bin is in `folder`.
+bool has_cifar100(const std::filesystem::path& folder);
+
+// Reads train.bin and test.bin: rows of 3,074 bytes, a coarse label, the fine label 0..99 that
+// counts, and an image as above. Class names come from fine_label_names.txt where that is there.
+//   throws   Error, exit code 3: as above; another number of names than 100
+Dataset load_cifar100(const std::filesystem::path& folder, const Limits& limits = {});
 
 }  // namespace cucina::data

@@ -55,7 +55,10 @@ ImageSet select(const ImageSet& set, std::span<const std::int64_t> indices) {
       fail("select: index {} but the set has {} images", index, set.n);
     const auto image = set.image(index);
     to = std::copy(image.begin(), image.end(), to);
-    chosen.labels.push_back(set.labels[static_cast<std::size_t>(index)]);
+    const auto at = static_cast<std::size_t>(index);
+    chosen.labels.push_back(set.labels[at]);
+    if (!set.files.empty()) chosen.files.push_back(set.files[at]);
+    chosen.rows.push_back(set.rows.empty() ? index : set.rows[at]);
   }
   return chosen;
 }

@@ -20,6 +20,10 @@ struct ImageSet {
   int classes = 0;
   std::vector<std::uint8_t> pixels;
   std::vector<std::int32_t> labels;
+  // Where each came from: the file, relative to the data set, or else the row of its source; empty
+  // where nothing is known, or row i is image i.
+  std::vector<std::string> files = {};
+  std::vector<std::int64_t> rows = {};
 
   std::size_t image_bytes() const { return static_cast<std::size_t>(h * w * c); }
   std::span<const std::uint8_t> image(std::int64_t i) const {

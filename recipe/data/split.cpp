@@ -94,4 +94,19 @@ TwoSets hold_out(const ImageSet& set, std::int64_t size, std::uint64_t seed) {
   return {.kept = select(set, parts[1]), .held_out = select(set, parts[0])};
 }
 
+void hold_out_missing(Dataset* set, bool has_validation, bool has_test, std::uint64_t seed) {
+  constexpr std::int64_t kShare = 10;
+  if (set->train.n < 3)
+    fail(ExitCode::bad_file, "{}: {} images can be read for training but 3 are the least; add some",
+         set->name, set->train.n);
+  const std::int64_t size = std::max<std::int64_t>(1, set->train.n / kShare);
+  const auto take = [&](ImageSet* split, std::uint64_t with) {
+    auto [kept, held_out] = hold_out(set->train, size, with);
+    set->train = std::move(kept);
+    *split = std::move(held_out);
+  };
+  if (!has_validation) take(&set->validation, seed);
+  if (!has_test) take(&set->test, seed + 1);
+}
+
 }  // namespace cucina::data

@@ -32,4 +32,8 @@ struct TwoSets {
 // Holds out `size` images of `set`, each class in proportion.
 TwoSets hold_out(const ImageSet& set, std::int64_t size, std::uint64_t seed);
 
+// Where the validation or the test split of a source is not there, takes 1/10 of train for it.
+//   throws   Error, exit code 3, when train has fewer than 3 images
+void hold_out_missing(Dataset* set, bool has_validation, bool has_test, std::uint64_t seed);
+
 }  // namespace cucina::data

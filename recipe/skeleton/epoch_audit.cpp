@@ -10,6 +10,7 @@
 
 #include "core/random.h"
 #include "recipe/check/check.h"
+#include "recipe/check/proportions.h"
 #include "recipe/check/samples.h"
 
 namespace cucina::checks {
@@ -19,7 +20,6 @@ constexpr double kLeastCoverage = 0.95;
 constexpr double kMostDuplicates = 0.02;  // of a split; more than natural
 constexpr double kMostShared = 0.01;
 constexpr double kLeastEntropy = 0.6;  // of a batch's labels, over that of a shuffled epoch's
-constexpr double kChiSquare = 4.75;    // normal deviate: p about 1e-6
 
 // One epoch of a split.
 struct Epoch {
@@ -93,23 +93,6 @@ void order(const Epoch& epoch, Findings* findings) {
                          "shuffle the training examples every epoch", entropy, expected));
 }
 
-// The chi-square statistic of two columns of counts as a normal deviate (Wilson & Hilferty 1931).
-double deviate(const std::vector<double>& a, const std::vector<double>& b) {
-  double na = 0, nb = 0, statistic = 0;
-  for (std::size_t k = 0; k < a.size(); ++k) na += a[k], nb += b[k];
-  int freedom = -1;
-  for (std::size_t k = 0; k < a.size(); ++k) {
-    const double both = a[k] + b[k];
-    if (both == 0) continue;
-    ++freedom;
-    const double of_a = both * na / (na + nb), of_b = both * nb / (na + nb);
-    statistic += (a[k] - of_a) * (a[k] - of_a) / of_a + (b[k] - of_b) * (b[k] - of_b) / of_b;
-  }
-  if (freedom < 1) return 0;
-  const double unit = 2.0 / (9.0 * freedom);
-  return (std::cbrt(statistic / freedom) - (1 - unit)) / std::sqrt(unit);
-}
-
 void proportions(const Task& task, const Epoch& train, const Epoch& validation,
                  Findings* findings) {
   std::vector<double> a(static_cast<std::size_t>(task.classes)), b(a.size());
@@ -122,8 +105,8 @@ void proportions(const Task& task, const Epoch& train, const Epoch& validation,
   };
   count(train, &a);
   count(validation, &b);
-  const double apart = deviate(a, b);
-  if (!(apart > kChiSquare)) return;
+  const double apart = proportions_deviate(a, b);
+  if (!(apart > kProportionsDiffer)) return;
   Verdict verdict = failed("labels-drift", "classes have other proportions in validation (deviate)",
                            "look for classes that were merged or renamed in one split", apart, 0);
   for (std::size_t k = 0; k < a.size(); ++k)

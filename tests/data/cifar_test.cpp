@@ -100,5 +100,52 @@ TEST(CifarReader, RefusesFilesOverTheLimit) {
                   {"data_batch_1.bin: byte 12292"});
 }
 
+// Rows with the coarse label 3 and fine labels first, first + 1, ...
+Bytes rows_of_100(int rows, int first) {
+  Bytes bytes;
+  for (int row = 0; row < rows; ++row) {
+    bytes.push_back(3);
+    bytes.push_back(static_cast<std::uint8_t>(first + row));
+    bytes.insert(bytes.end(), 1024, static_cast<std::uint8_t>(row));
+    bytes.insert(bytes.end(), 2048, 200);
+  }
+  return bytes;
+}
+
+TEST(Cifar100Reader, TheFineLabelCounts) {
+  const Folder folder;
+  const auto inner = folder / "cifar-100-binary";
+  std::filesystem::create_directories(inner);
+  write(inner / "train.bin", rows_of_100(20, 80));
+  write(inner / "test.bin", rows_of_100(2, 98));
+  const Dataset set = load(folder.path().string());
+  EXPECT_EQ(set.name, "cifar100");
+  EXPECT_EQ(set.train.n, 18);
+  EXPECT_EQ(set.validation.n, 2);
+  EXPECT_EQ(set.test.classes, 100);
+  EXPECT_EQ(set.test.labels, (std::vector<std::int32_t>{98, 99}));
+  EXPECT_EQ(set.test.image(1)[0], 1);
+  EXPECT_EQ(set.test.image(1)[1], 200);
+  EXPECT_EQ(set.class_names[99], "99");
+}
+
+TEST(Cifar100Reader, RefusesMalformedFiles) {
+  const Folder folder;
+  const auto refused = [&](const std::vector<std::string>& parts) {
+    expect_bad_file([&] { load(folder.path().string()); }, parts);
+  };
+  write(folder / "train.bin", rows_of_100(2, 0));
+  refused({"test.bin is not there"});
+  write(folder / "test.bin", rows_of_100(1, 100));
+  refused({"test.bin: byte 1: label 100 is outside 0..99"});
+  Bytes cut = rows_of_100(1, 0);
+  cut.pop_back();
+  write(folder / "test.bin", cut);
+  refused({"test.bin", "the last row has 3073 of 3074 bytes", "no CIFAR-100 file"});
+  write(folder / "test.bin", rows_of_100(1, 0));
+  write(folder / "fine_label_names.txt", {'a', '\n', 'b', '\n'});
+  refused({"fine_label_names.txt: holds 2 names but there are 100 classes"});
+}
+
 }  // namespace
 }  // namespace cucina::data

@@ -15,12 +15,13 @@ TEST(Load, NamesWhatItLookedFor) {
   const Folder folder;
   expect_bad_file([&] { load(folder.path().string()); },
                   {folder.path().string(), "train-images-idx3-ubyte", "test_batch.bin",
-                   "cifar-10-batches-bin"});
+                   "cifar-10-batches-bin", "cifar-100-binary", "x_train.npy", "train/CLASS/*.png"});
   expect_bad_file([&] { load((folder / "absent").string()); },
                   {"absent: no such folder", "`digits`"});
   expect_bad_file([&] { load(""); }, {"no such folder"});
   write(folder / "file", {1});
-  expect_bad_file([&] { load((folder / "file").string()); }, {"is a file; give the folder"});
+  expect_bad_file([&] { load((folder / "file").string()); },
+                  {"is a file; give the folder", ".csv"});
 }
 
 TEST(Load, RefusesAFolderWithTwoDataSets) {
