@@ -12,6 +12,7 @@
 #include "recipe/check/results.h"
 #include "recipe/check/trainer_task.h"
 #include "recipe/cli/command.h"
+#include "recipe/cli/config_option.h"
 #include "recipe/cli/setup_option.h"
 #include "recipe/report/color.h"
 #include "recipe/skeleton/fingerprint.h"
@@ -40,7 +41,8 @@ int explain(const std::string& name) {
 
 int run(Options options) {
   if (!options.explain.empty()) return explain(options.explain);
-  if (options.data.path.empty()) fail("check: --data is missing; give digits or a folder");
+  if (options.data.path.empty())
+    fail("check: --data is missing; give digits, a folder, or a run's --config");
   const std::vector<checks::Check> chosen = checks::select(checks::all_checks(), options.selection);
   if (chosen.empty()) fail("check: --skip leaves no check to run");
   const skeleton::TrainOptions& train = options.train;
@@ -50,6 +52,7 @@ int run(Options options) {
       report::use_color(report::parse_color_mode(options.color), ::isatty(STDOUT_FILENO) == 1);
 
   data::Dataset data = load_data(options.data);
+  require_same_data(options, data);
   checks::plant_in_data(options.plant, &data);
   augment_for(data.train, &options);
   nn::Model model = make_model(options, data);
