@@ -201,7 +201,8 @@ void require_same_data(const SetupOptions& options, const data::Dataset& data) {
   fail(ExitCode::bad_file,
        "{}: the run's data had SHA-256 {}..., those of {} have {}...; give the run's data, or name "
        "others with --data",
-       options.config, options.data_sha256.substr(0, 16), options.data.path, data.sha256.substr(0, 16));
+       options.config, options.data_sha256.substr(0, 16), options.data.path,
+       data.sha256.substr(0, 16));
 }
 
 }  // namespace cucina::cli

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <set>
 
+#include "core/op_watcher.h"
 #include "recipe/check/check.h"
 #include "recipe/check/samples.h"
 #include "recipe/data/sha256.h"
@@ -120,11 +122,89 @@ Verdict golden(const Task& task) {
   return verdict;
 }
 
-std::string hash(const Batch& batch) {
+std::string hash(const Tensor& tensor) {
   data::Sha256 sha;
-  const Tensor host = batch.inputs.to(Device::cpu);
+  const Tensor host = tensor.to(Device::cpu);
   sha.update(host.raw(), host.bytes());
   return sha.hex();
+}
+
+// What the ops of a step read: recorded are those that reach parameters, so that whatever is done
+// to the inputs before the first layer is not among them.
+class Readers : public OpWatcher {
+ public:
+  explicit Readers(const Tensor& delivered) : delivered_(delivered.to(Device::cpu)) {
+    set_op_watcher(this);
+  }
+  ~Readers() override { set_op_watcher(before_); }
+  Readers(const Readers&) = delete;
+  Readers& operator=(const Readers&) = delete;
+
+  void ran(const OpRun& run) override {
+    if (run.operands == nullptr || run.operands->empty() || !run.operands->front().defined())
+      return;
+    ++ops_;
+    if (!who_.empty()) return;
+    // The first part of it, where a step goes through its batch in parts.
+    const Tensor x = run.operands->front().to(Device::cpu);
+    const bool fits = x.dtype() == delivered_.dtype() && x.bytes() <= delivered_.bytes() &&
+                      x.bytes() * delivered_.size(0) >= delivered_.bytes();
+    if (fits && std::memcmp(x.raw(), delivered_.raw(), x.bytes()) == 0) who_ = run.name;
+  }
+  std::int64_t ops() const { return ops_; }
+  const std::string& who() const { return who_; }  // the first op that reads what was delivered
+
+ private:
+  OpWatcher* before_ = op_watcher();
+  Tensor delivered_;
+  std::int64_t ops_ = 0;
+  std::string who_;
+};
+
+// Is what the loader delivers what the first layer reads, bit for bit?
+Verdict read_by_a_layer(const Task& task) {
+  if (!task.step) return skipped("there is no step");
+  if (task.mixes_targets) return skipped("the step mixes examples before a layer reads them");
+  const Batch batch = batches(task.train, 1).front();
+  const Readers readers(batch.inputs);
+  task.model->train();
+  task.step(batch);
+  if (readers.ops() == 0 || task.rounding > 1e-7)
+    return skipped("the step's ops cannot be watched");
+  if (!readers.who().empty())
+    return {.outcome = Outcome::pass,
+            .found = "a layer reads what the loader delivers",
+            .evidence = {fmt::format("{} reads it, bit for bit", readers.who())}};
+  return {.outcome = Outcome::warn,
+          .reasons = {"changed-in-the-step"},
+          .found = "no layer reads what the loader delivers: the step changes it first",
+          .hint =
+              "do in the loader what is done to inputs, once, so that training and evaluation "
+              "have the same"};
+}
+
+// The weights that training begins with expect the inputs that they were made for.
+Verdict as_pretrained(const Task& task) {
+  if (task.pretrained_mean.empty() || task.mean.empty())
+    return skipped("training begins with no weights made for other inputs");
+  Verdict verdict{.outcome = Outcome::pass, .found = "inputs are normalised as the weights expect"};
+  const std::size_t channels = task.mean.size();
+  bool same = task.pretrained_mean.size() == channels &&
+              task.pretrained_stddev.size() == task.stddev.size();
+  for (std::size_t c = 0; same && c < channels; ++c) {
+    const double unit = 0.01 * task.pretrained_stddev[c];
+    same = std::abs(task.mean[c] - task.pretrained_mean[c]) <= unit &&
+           std::abs(task.stddev[c] - task.pretrained_stddev[c]) <= unit;
+    verdict.evidence.push_back(fmt::format(
+        "channel {}: {:.4g} ± {:.4g} here, {:.4g} ± {:.4g} where the weights were made", c,
+        task.mean[c], task.stddev[c], task.pretrained_mean[c], task.pretrained_stddev[c]));
+  }
+  if (same) return verdict;
+  verdict.outcome = Outcome::fail;
+  verdict.reasons = {"not-as-pretrained"};
+  verdict.found = "inputs are normalised otherwise than the weights expect";
+  verdict.hint = "normalise with the mean and deviation in the weights' metadata";
+  return verdict;
 }
 
 Verdict run(const Task& task) {
@@ -137,10 +217,13 @@ Verdict run(const Task& task) {
     if (!findings.any_fails()) findings.add(parity(train, validation));
   }
   findings.add(golden(task));
+  findings.add(as_pretrained(task));
+  findings.add(read_by_a_layer(task));
   Verdict verdict = findings.verdict();
   const Batch first = batches(task.train, 1, kTrain).front();
-  verdict.evidence.push_back(fmt::format(
-      "first batch {}, SHA-256 {}", to_string(first.inputs.shape()), hash(first).substr(0, 16)));
+  verdict.evidence.push_back(fmt::format("first batch {}, SHA-256 {}",
+                                         to_string(first.inputs.shape()),
+                                         hash(first.inputs).substr(0, 16)));
   return verdict;
 }
 
@@ -152,8 +235,11 @@ Check before_the_net() {
       "Takes the tensors that forward() is given. They must be finite, of a deviation between "
       "0.03 and 4, have more than\nfour levels, differ from example to example, and be alike in "
       "both splits: means within 0.35 deviations,\ndeviations within a factor of 1.5. Known "
-      "images, turned back into pixels, must arrive with 30 dB and their label.\nThe evidence "
-      "has the hash of the first batch.\nSource: Karpathy 2019, \"visualize just before the "
+      "images, turned back into pixels, must arrive with 30 dB and their label.\nIn a step some "
+      "layer "
+      "must read, bit for bit, what the loader delivered; weights that others made want their "
+      "mean\nand deviation, to 1 %. The evidence has the hash of the first batch.\nSource: "
+      "Karpathy 2019, \"visualize just before the "
       "net\".",
       &run};
 }
