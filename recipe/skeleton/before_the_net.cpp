@@ -4,20 +4,17 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <set>
 
-#include "core/op_watcher.h"
 #include "recipe/check/check.h"
+#include "recipe/check/first_layer.h"
 #include "recipe/check/samples.h"
-#include "recipe/data/sha256.h"
 
 namespace cucina::checks {
 namespace {
 
 constexpr std::int64_t kTrain = 512;
 constexpr std::int64_t kValidation = 256;
-constexpr std::int64_t kSearched = 2048;  // for golden examples
 // Deviation of all inputs: 1 when standardised, 0.3 when divided by 255, 73 when not at all.
 constexpr double kSmallest = 0.03;
 constexpr double kLargest = 4;
@@ -80,40 +77,22 @@ Verdict parity(const Rows& train, const Rows& validation) {
   return verdict;
 }
 
-// Peak signal to noise ratio of what the network reads, turned back into pixels.
-double decibels(const Golden& golden, std::span<const float> x, const Task& task) {
-  double squares = 0;
-  const std::size_t channels = task.mean.size();
-  for (std::size_t i = 0; i < x.size(); ++i) {
-    const double pixel = x[i] * task.stddev[i % channels] + task.mean[i % channels];
-    squares += (pixel - golden.pixels[i]) * (pixel - golden.pixels[i]) / double(x.size());
-  }
-  return squares == 0 ? 200 : 10 * std::log10(task.max_value * task.max_value / squares);
-}
-
 Verdict golden(const Task& task) {
   if (task.golden.empty() || task.mean.empty()) return skipped("no known images are declared");
-  const Rows rows = rows_of(task.plain ? task.plain : task.train, kSearched);
+  const std::vector<GoldenSeen> seen = find_golden(task);
+  if (seen.empty()) return skipped("none of the known images is delivered");
   Verdict verdict{.outcome = Outcome::pass,
                   .found = "known images arrive as they are (least PSNR, dB)",
-                  .measured = 200};
-  std::int64_t found = 0;
-  for (const Golden& each : task.golden) {
-    const auto at = std::find(rows.indices.begin(), rows.indices.end(), each.index);
-    if (at == rows.indices.end() || static_cast<std::int64_t>(each.pixels.size()) != rows.d)
-      continue;
-    const std::int64_t i = at - rows.indices.begin();
-    ++found;
-    const double psnr = decibels(each, rows.row(i), task);
-    verdict.measured = std::min(verdict.measured, psnr);
-    const bool label = rows.labels.empty() || rows.labels[i] == each.label;
-    if (psnr >= kDecibels && label) continue;  // NaN is not
+                  .measured = seen.front().decibels};
+  for (const GoldenSeen& each : seen) {
+    verdict.measured = std::min(verdict.measured, each.decibels);
+    const bool is_image = each.decibels >= kDecibels;
+    if (is_image && each.label_is_right) continue;  // NaN is not
     verdict.outcome = Outcome::fail;
-    verdict.reasons = {psnr >= kDecibels ? "not-the-label" : "not-the-image"};
-    verdict.evidence.push_back(
-        fmt::format("image {}: {:.1f} dB, label {}", each.index, psnr, label ? "right" : "wrong"));
+    verdict.reasons = {is_image ? "not-the-label" : "not-the-image"};
+    verdict.evidence.push_back(fmt::format("image {}: {:.1f} dB, label {}", each.golden->index,
+                                           each.decibels, each.label_is_right ? "right" : "wrong"));
   }
-  if (found == 0) return skipped("none of the known images is delivered");
   if (verdict.outcome == Outcome::pass) return verdict;
   verdict.found = "known images do not arrive as they are (least PSNR, dB)";
   verdict.hint =
@@ -122,59 +101,16 @@ Verdict golden(const Task& task) {
   return verdict;
 }
 
-std::string hash(const Tensor& tensor) {
-  data::Sha256 sha;
-  const Tensor host = tensor.to(Device::cpu);
-  sha.update(host.raw(), host.bytes());
-  return sha.hex();
-}
-
-// What the ops of a step read: recorded are those that reach parameters, so that whatever is done
-// to the inputs before the first layer is not among them.
-class Readers : public OpWatcher {
- public:
-  explicit Readers(const Tensor& delivered) : delivered_(delivered.to(Device::cpu)) {
-    set_op_watcher(this);
-  }
-  ~Readers() override { set_op_watcher(before_); }
-  Readers(const Readers&) = delete;
-  Readers& operator=(const Readers&) = delete;
-
-  void ran(const OpRun& run) override {
-    if (run.operands == nullptr || run.operands->empty() || !run.operands->front().defined())
-      return;
-    ++ops_;
-    if (!who_.empty()) return;
-    // The first part of it, where a step goes through its batch in parts.
-    const Tensor x = run.operands->front().to(Device::cpu);
-    const bool fits = x.dtype() == delivered_.dtype() && x.bytes() <= delivered_.bytes() &&
-                      x.bytes() * delivered_.size(0) >= delivered_.bytes();
-    if (fits && std::memcmp(x.raw(), delivered_.raw(), x.bytes()) == 0) who_ = run.name;
-  }
-  std::int64_t ops() const { return ops_; }
-  const std::string& who() const { return who_; }  // the first op that reads what was delivered
-
- private:
-  OpWatcher* before_ = op_watcher();
-  Tensor delivered_;
-  std::int64_t ops_ = 0;
-  std::string who_;
-};
-
 // Is what the loader delivers what the first layer reads, bit for bit?
-Verdict read_by_a_layer(const Task& task) {
+Verdict first_read(const Task& task) {
   if (!task.step) return skipped("there is no step");
   if (task.mixes_targets) return skipped("the step mixes examples before a layer reads them");
-  const Batch batch = batches(task.train, 1).front();
-  const Readers readers(batch.inputs);
-  task.model->train();
-  task.step(batch);
-  if (readers.ops() == 0 || task.rounding > 1e-7)
-    return skipped("the step's ops cannot be watched");
-  if (!readers.who().empty())
+  const FirstRead read = read_by_a_layer(task, batches(task.train, 1).front());
+  if (read.ops == 0 || task.rounding > 1e-7) return skipped("the step's ops cannot be watched");
+  if (!read.op.empty())
     return {.outcome = Outcome::pass,
             .found = "a layer reads what the loader delivers",
-            .evidence = {fmt::format("{} reads it, bit for bit", readers.who())}};
+            .evidence = {fmt::format("{} reads it, bit for bit", read.op)}};
   return {.outcome = Outcome::warn,
           .reasons = {"changed-in-the-step"},
           .found = "no layer reads what the loader delivers: the step changes it first",
@@ -218,12 +154,12 @@ Verdict run(const Task& task) {
   }
   findings.add(golden(task));
   findings.add(as_pretrained(task));
-  findings.add(read_by_a_layer(task));
+  findings.add(first_read(task));
   Verdict verdict = findings.verdict();
   const Batch first = batches(task.train, 1, kTrain).front();
   verdict.evidence.push_back(fmt::format("first batch {}, SHA-256 {}",
                                          to_string(first.inputs.shape()),
-                                         hash(first.inputs).substr(0, 16)));
+                                         hash_of(first.inputs).substr(0, 16)));
   return verdict;
 }
 
