@@ -12,6 +12,7 @@ using Run = std::function<int()>;
 
 Run add_train(CLI::App& app);
 Run add_eval(CLI::App& app);
+Run add_inspect(CLI::App& app);
 Run add_check(CLI::App& app);
 Run add_import(CLI::App& app);
 Run add_export(CLI::App& app);

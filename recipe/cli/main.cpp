@@ -27,6 +27,7 @@ struct Subcommand {
 };
 
 constexpr Subcommand kSubcommands[] = {
+    {"inspect", "Look at a data set before anything is trained", &add_inspect},
     {"train", "Train a model on a data set", &add_train},
     {"eval", "Measure a trained model on a whole split", &add_eval},
     {"check", "Judge a training set-up before it trains", &add_check},

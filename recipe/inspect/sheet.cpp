@@ -1,12 +1,12 @@
 // Draws contact sheets, with a font of 3 x 5 dots.
-#include "recipe/report/contact_sheet.h"
+#include "recipe/inspect/sheet.h"
 
 #include <algorithm>
 #include <array>
 #include <cctype>
 #include <string_view>
 
-namespace cucina::report {
+namespace cucina::inspect {
 namespace {
 
 constexpr std::int64_t kTile = 64;
@@ -58,29 +58,35 @@ struct Canvas {
   }
 };
 
-// How large a picture of h x w is drawn.
-data::PictureSize drawn_size(std::int64_t h, std::int64_t w) {
+// How large an image of h x w is drawn.
+data::PictureSize tile_size(std::int64_t h, std::int64_t w) {
   const std::int64_t side = std::max(h, w);
-  const std::int64_t factor = std::max<std::int64_t>(1, kTile / side);
-  if (side <= kTile) return {h * factor, w * factor, 3};
+  if (side <= kTile) {
+    const std::int64_t factor = std::max<std::int64_t>(1, kTile / side);
+    return {h * factor, w * factor, 3};
+  }
   return {std::max<std::int64_t>(1, h * kTile / side), std::max<std::int64_t>(1, w * kTile / side),
           3};
 }
 
-data::Picture drawn(const data::Picture& picture, const data::PictureSize& size) {
-  const data::Picture from = data::with_channels(picture, 3);
-  const auto [h, w, c] = from.size;
-  if (size.h < h || size.w < w) return data::resized(from, size.h, size.w);
+data::Picture tile_of(Ref image, const Subject& subject, const data::PictureSize& size) {
+  const data::ImageSet& set = subject.set(image.split);
+  const auto pixels = subject.pixels(image);
+  data::Picture picture{.size = {set.h, set.w, set.c}, .pixels = {pixels.begin(), pixels.end()}};
+  const int most = subject.data.max_value;
+  for (std::uint8_t& each : picture.pixels)
+    each = static_cast<std::uint8_t>(std::min(255, each * 255 / most));
+  picture = data::with_channels(picture, 3);
+  if (size.h < set.h || size.w < set.w) return data::resized(picture, size.h, size.w);
   // Whole squares, so that pixels stay what they are.
   data::Picture large{.size = size, .pixels = {}};
   large.pixels.reserve(static_cast<std::size_t>(size.h * size.w * 3));
-  for (std::int64_t y = 0; y < size.h; ++y) {
+  for (std::int64_t y = 0; y < size.h; ++y)
     for (std::int64_t x = 0; x < size.w; ++x) {
-      const std::uint8_t* pixel =
-          &from.pixels[static_cast<std::size_t>((y * h / size.h * w + x * w / size.w) * 3)];
-      large.pixels.insert(large.pixels.end(), pixel, pixel + 3);
+      const std::uint8_t* from = &picture.pixels[static_cast<std::size_t>(
+          (y * set.h / size.h * set.w + x * set.w / size.w) * 3)];
+      large.pixels.insert(large.pixels.end(), from, from + 3);
     }
-  }
   return large;
 }
 
@@ -96,26 +102,23 @@ std::vector<std::vector<Tile>> in_rows(const std::vector<Tile>& tiles, std::size
   return rows;
 }
 
-data::Picture contact_sheet(const std::vector<std::vector<Tile>>& rows) {
+data::Picture draw(const Sheet& sheet, const Subject& subject) {
+  const data::ImageSet& any = subject.data.train;
+  const data::PictureSize tile = tile_size(any.h, any.w);
   std::size_t columns = 1;
-  data::PictureSize tile{kTile, kTile, 3};
-  for (const auto& row : rows) {
-    columns = std::max(columns, row.size());
-    if (!row.empty()) tile = drawn_size(row[0].picture.size.h, row[0].picture.size.w);
-  }
+  for (const auto& row : sheet.rows) columns = std::max(columns, row.size());
   const std::int64_t step_x = tile.w + kGap, step_y = tile.h + kText + kGap;
-  Canvas canvas(kGap + std::max<std::int64_t>(1, std::int64_t(rows.size())) * step_y,
+  Canvas canvas(kGap + std::max<std::int64_t>(1, std::int64_t(sheet.rows.size())) * step_y,
                 kGap + std::int64_t(columns) * step_x);
-  for (std::size_t row = 0; row < rows.size(); ++row) {
-    for (std::size_t column = 0; column < rows[row].size(); ++column) {
-      const Tile& each = rows[row][column];
+  for (std::size_t row = 0; row < sheet.rows.size(); ++row)
+    for (std::size_t column = 0; column < sheet.rows[row].size(); ++column) {
+      const Tile& each = sheet.rows[row][column];
       const std::int64_t y = kGap + std::int64_t(row) * step_y;
       const std::int64_t x = kGap + std::int64_t(column) * step_x;
-      canvas.paste(drawn(each.picture, tile), y, x);
+      canvas.paste(tile_of(each.image, subject, tile), y, x);
       canvas.write(each.caption, y + tile.h + kDot, x, tile.w);
     }
-  }
   return canvas.picture;
 }
 
-}  // namespace cucina::report
+}  // namespace cucina::inspect
