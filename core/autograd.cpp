@@ -99,21 +99,24 @@ void check_forward(const Node& node, const std::vector<Tensor>& inputs, const Te
   check_finite(fmt::format("{}{}: its result", node.name, parameters), y);
 }
 
-// Tells the watcher of what has run since `begin`; returns when that was over.
-OpRun::Time tell(OpWatcher* watcher, const Node& node, bool backward, OpRun::Time begin) {
+// Tells the watcher of what has run since `begin`, a backward where there are no operands; returns
+// when that was over.
+OpRun::Time tell(OpWatcher* watcher, const Node& node, const std::vector<Tensor>* operands,
+                 OpRun::Time begin) {
   std::vector<bool> wanted;
   for (const auto& input : node.inputs) wanted.push_back(input != nullptr);
   const auto output = node.output.lock();
   if (output != nullptr) Stream::current(output->device).synchronize();
   const auto end = std::chrono::steady_clock::now();
   watcher->ran({.name = node.name,
-                .backward = backward,
+                .backward = operands == nullptr,
                 .inputs = node.input_shapes,
                 .output = node.output_shape,
                 .dtype = node.output_dtype,
                 .wanted = std::move(wanted),
                 .begin = begin,
-                .end = end});
+                .end = end,
+                .operands = operands});
   return std::chrono::steady_clock::now();
 }
 
@@ -123,7 +126,7 @@ void run(Node& node, const BackwardOptions& options) {
   NodeGradients gradients(node);
   const auto begin = std::chrono::steady_clock::now();
   node.backward(output->grad, node.saved, gradients);
-  if (watcher != nullptr) watched_since = tell(watcher, node, true, begin);
+  if (watcher != nullptr) watched_since = tell(watcher, node, nullptr, begin);
   if (!output->retain) output->grad = {};
   if (options.detect_anomaly || detecting) check_gradients(node);
   if (!options.retain_graph) {
@@ -168,7 +171,7 @@ void record(std::string_view name, const Tensor& y, const std::vector<Tensor>& i
   node->output_dtype = y.dtype();
   GradRecord& output = record_of(y);
   node->output = y.impl()->record;
-  if (watcher != nullptr) watched_since = tell(watcher, *node, false, watched_since);
+  if (watcher != nullptr) watched_since = tell(watcher, *node, &inputs, watched_since);
   if (detecting) check_forward(*node, inputs, y);
   output.node = std::move(node);
 }

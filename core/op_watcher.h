@@ -20,6 +20,8 @@ struct OpRun {
   DType dtype;               // of the output
   std::vector<bool> wanted;  // backward: which inputs get a gradient
   Time begin, end;
+  // Forward: the inputs themselves, while ran() runs; null in backward.
+  const std::vector<Tensor>* operands = nullptr;
 };
 
 class OpWatcher {

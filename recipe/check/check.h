@@ -40,9 +40,13 @@ Check door_probe();           // 10
 Check epoch_audit();          // stage 1, as delivered
 Check prediction_dynamics();  // 11
 Check dependency_map();       // 12
+Check gradcheck();            // 13
+Check optimizer_rule();       // 13, 15
 Check schedule_audit();       // 17
 Check augmentation_audit();   // 19
 Check dropout_scale();        // 26
+Check early_stopping();       // 28
+Check test_split();           // 3, 31
 
 // All of them.
 const std::vector<Check>& all_checks();

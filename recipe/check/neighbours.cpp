@@ -52,6 +52,23 @@ std::vector<std::int64_t> nearest(const Rows& from, std::int64_t queries, const 
   return result;
 }
 
+double distance_contrast(const Rows& rows) {
+  constexpr std::int64_t kRows = 50;
+  const std::int64_t n = std::min(kRows, rows.n);
+  double sum = 0;
+  for (std::int64_t i = 0; i < n; ++i) {
+    double nearest = std::numeric_limits<double>::infinity(), mean = 0;
+    for (std::int64_t j = 0; j < rows.n; ++j) {
+      if (i == j) continue;
+      const double distance = std::sqrt(squared_distance(rows.row(i), rows.row(j)));
+      nearest = std::min(nearest, distance);
+      mean += distance / static_cast<double>(rows.n - 1);
+    }
+    sum += mean > 0 ? nearest / mean / static_cast<double>(n) : 0;
+  }
+  return sum;
+}
+
 double agreement(const Rows& from, const Rows& among, const std::vector<std::int64_t>& neighbour) {
   if (neighbour.empty()) return 0;
   if (!from.labels.empty()) {

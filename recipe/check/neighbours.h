@@ -13,6 +13,10 @@ namespace cucina::checks {
 std::vector<std::int64_t> nearest(const Rows& from, std::int64_t queries, const Rows& among,
                                   bool itself);
 
+// The distance of the nearest other row over the mean distance, mean over some rows: 0 where there
+// are copies, near 1 where all are equally far.
+double distance_contrast(const Rows& rows);
+
 // The share of labels that agree with the neighbour's; for numbers the correlation.
 double agreement(const Rows& from, const Rows& among, const std::vector<std::int64_t>& neighbour);
 

@@ -80,6 +80,7 @@ void plant(const std::string& name, skeleton::Trainer& trainer, Task* task) {
   if (name == "shuffled-labels") return;
   step_with(task->forward, name != "no-zero-grad");
   task->evaluate = nullptr;  // the trainer's has no part in the bug
+  task->evaluated = nullptr;
 }
 
 }  // namespace cucina::checks

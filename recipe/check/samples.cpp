@@ -6,6 +6,7 @@
 
 #include "core/autograd.h"
 #include "core/error.h"
+#include "core/random.h"
 #include "nn/layers.h"
 
 namespace cucina::checks {
@@ -86,7 +87,7 @@ Rows rows_of(const Loader& loader, std::int64_t most, std::int64_t epoch) {
 Tensor evaluated(const Task& task, const Tensor& inputs) {
   const nn::ScopedEvaluation evaluation(*task.model);
   const NoGrad no_grad;
-  return task.forward(inputs);
+  return task.evaluated ? task.evaluated(inputs) : task.forward(inputs);
 }
 
 double loss_of(const Task& task, const Tensor& outputs, const Tensor& targets) {
@@ -99,6 +100,25 @@ std::vector<double> losses_of(const Task& task, const Tensor& outputs, const Ten
   for (std::int64_t i = 0; i < outputs.size(0); ++i)
     losses.push_back(loss_of(task, outputs.rows(i, i + 1).clone(), targets.rows(i, i + 1).clone()));
   return losses;
+}
+
+Tensor noise_like(const Tensor& like, std::string_view name, double deviation) {
+  const RandomStream random(1, name);
+  std::vector<float> values(static_cast<std::size_t>(like.elements()));
+  for (std::size_t i = 0; i < values.size(); ++i)
+    values[i] = static_cast<float>(deviation) * random.normal(0, i);
+  return Tensor::from(values, like.shape(), like.device());
+}
+
+void shake_parameters(const Task& task) {
+  for (const nn::NamedTensor& each : task.model->parameters()) {
+    std::vector<float> values = each.tensor.to_vector<float>();
+    const double size = norm(values) / std::sqrt(static_cast<double>(values.size()));
+    const std::vector<float> shift =
+        noise_like(each.tensor, each.name, std::max(0.05, size / 4)).to_vector<float>();
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] += shift[i];
+    each.tensor.copy_from(Tensor::from(values, each.tensor.shape()));
+  }
 }
 
 std::vector<std::int32_t> predictions(const Tensor& outputs) {

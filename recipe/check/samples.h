@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "recipe/check/task.h"
@@ -37,7 +38,7 @@ bool has_labels(const Batch& batch);
 // Rows [begin, end) of a batch.
 Batch part(const Batch& batch, std::int64_t begin, std::int64_t end);
 
-// task.forward in evaluation mode, without recording.
+// The outputs as evaluation sees them, without recording.
 Tensor evaluated(const Task& task, const Tensor& inputs);
 // task.loss without recording.
 double loss_of(const Task& task, const Tensor& outputs, const Tensor& targets);
@@ -46,6 +47,12 @@ std::vector<double> losses_of(const Task& task, const Tensor& outputs, const Ten
 
 // The class with the largest output, the first among equals, of each row.
 std::vector<std::int32_t> predictions(const Tensor& outputs);
+
+// Normal numbers of that deviation from a stream of that name; shape and device of `like`.
+Tensor noise_like(const Tensor& like, std::string_view name, double deviation);
+// Moves every parameter by noise of a quarter of its size: a last layer of zeros, say, would hide
+// whatever is behind it. Under a Snapshot.
+void shake_parameters(const Task& task);
 
 // Modes for a while: everything evaluates but the layers that draw random numbers, or the reverse.
 void evaluate_all_but_random(nn::Module& model);

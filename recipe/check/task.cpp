@@ -19,6 +19,16 @@ Task task_for(std::shared_ptr<nn::Module> model) {
   return task;
 }
 
+Counted counted(Loader loader) {
+  const auto count = std::make_shared<std::int64_t>(0);
+  return {.loader =
+              [loader = std::move(loader), count](std::int64_t epoch, const Visit& visit) {
+                ++*count;
+                loader(epoch, visit);
+              },
+          .reads = [count] { return *count; }};
+}
+
 void add_state(Task* task, optim::Optimizer& optimizer) {
   for (const optim::OptimizerState& state : optimizer.state())
     task->state.push_back({"optimizer." + state.name + "." + std::to_string(state.offset),

@@ -45,6 +45,24 @@ struct Measured {
   std::int64_t n = 0;
 };
 
+enum class OptimizerKind : std::uint8_t { other, sgd, adam };
+
+// The rule of the updates, as torch.optim's SGD and AdamW have it; "other" when it is none of them
+// or more than it (clipping, groups), and its check then skips.
+struct DeclaredOptimizer {
+  OptimizerKind kind = OptimizerKind::other;
+  double momentum = 0;  // sgd
+  bool nesterov = false;
+  double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;  // adam
+  double weight_decay = 0;  // of tensors of two or more dimensions; sgd: L2, adam: decoupled
+};
+
+// What a training with early stopping says of itself; see Task::train_to_best.
+struct Stopped {
+  Measured best;
+  bool at_the_end = false;  // the best weights are the last ones anyway
+};
+
 // An image that is known from elsewhere, to be found again in what the network reads.
 struct Golden {
   std::int64_t index = 0;  // in the training split
@@ -68,6 +86,13 @@ struct Task {
   std::function<void(const Batch& batch)> step;
   // The validation loss (and accuracy) as it is reported; absent: what needs it is skipped.
   std::function<Measured()> evaluate;
+  // The outputs that evaluation sees, where they are not forward's in evaluation mode (those of
+  // averaged parameters, say); absent: they are.
+  std::function<Tensor(const Tensor& inputs)> evaluated;
+  // Trains a little as the whole training does, with its early stopping: the model is left with
+  // the weights that the training would return, and what was recorded for them is returned. Absent:
+  // there is no early stopping.
+  std::function<Stopped()> train_to_best;
 
   // --- what a step changes besides parameters and buffers: nothing of it may be missing ---
   std::vector<nn::NamedTensor> state;  // an optimiser's; see add_state()
@@ -80,13 +105,21 @@ struct Task {
   std::vector<double> mean, stddev;  // input = (pixel - mean) / stddev, by channel; empty: unknown
   double max_value = 255;            // of a pixel
   std::vector<Golden> golden;
+  // What the weights that training begins with were made for, from their metadata; empty: nothing.
+  std::vector<double> pretrained_mean, pretrained_stddev;
+  // How often the test split was read so far (see counted()); absent: nobody counts.
+  std::function<std::int64_t()> test_reads;
   std::int64_t train_examples = 0;                    // that an epoch should deliver; 0: unknown
   std::function<double(std::int64_t step)> schedule;  // the learning rate of a step, from 0
   double learning_rate = 0;                           // the highest that is meant; 0: unknown
-  std::int64_t total_steps = 0;                       // of the whole training
-  bool decays = false;                                // the schedule is meant to fall
-  bool mixes_targets = false;                         // step() mixes examples and their targets
-  int steps_per_update = 1;                           // step() updates after so many calls
+  DeclaredOptimizer optimizer = {};
+  std::int64_t total_steps = 0;     // of the whole training
+  bool decays = false;              // the schedule is meant to fall
+  bool mixes_targets = false;       // step() mixes examples and their targets
+  double rounding = 6e-8;           // of activations, relative; bf16: 4e-3
+  bool clips_values = false;        // step() limits gradients one by one
+  int parts = 1;                    // step() takes a batch in so many, normalised each by itself
+  int steps_per_update = 1;         // step() updates after so many calls
   bool informative = true;          // false: inputs say nothing about targets, by design
   bool causal = false;              // outputs (n, t, ...) may look at inputs (n, t, ...) up to t
   std::vector<std::string> frozen;  // beginnings of names of parameters that are not to move
@@ -100,6 +133,13 @@ struct Task {
 
 // A task around `model`, its forward, and what it has frozen.
 Task task_for(std::shared_ptr<nn::Module> model);
+
+// A loader that counts how often it is called.
+struct Counted {
+  Loader loader;
+  std::function<std::int64_t()> reads;
+};
+Counted counted(Loader loader);
 
 // Adds an optimiser's moments, steps and learning rate to what a step changes.
 void add_state(Task* task, optim::Optimizer& optimizer);

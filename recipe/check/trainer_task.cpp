@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "kernels/cast/cast.h"
 #include "kernels/softmax_cross_entropy/softmax_cross_entropy.h"
 
 namespace cucina::checks {
@@ -64,6 +65,28 @@ void add_trainers_state(Task* task, skeleton::Trainer& trainer) {
   };
 }
 
+// Of options that are a plain optimiser's.
+DeclaredOptimizer declared(const skeleton::TrainOptions& options) {
+  const bool more = options.clip_norm > 0 || options.clip_value > 0 || options.accumulate > 1 ||
+                    options.lookahead > 0 || !options.groups.empty() || options.dtype != DType::f32;
+  DeclaredOptimizer how{.momentum = options.momentum,
+                        .nesterov = options.nesterov,
+                        .weight_decay = options.weight_decay};
+  if (!more && options.optimizer == "adam") how.kind = OptimizerKind::adam;
+  if (!more && options.optimizer == "sgd") how.kind = OptimizerKind::sgd;
+  return how;
+}
+
+// As Trainer::evaluate() has it: of averaged parameters, in f32.
+void show_evaluation(Task* task, const skeleton::Trainer& trainer, const nn::Model& model,
+                     const skeleton::TrainOptions& options) {
+  if (options.ema == 0 && options.swa_start == 0 && options.dtype == DType::f32) return;
+  task->evaluated = [&trainer, net = model.net](const Tensor& inputs) {
+    const skeleton::Trainer::Averaged averaged(trainer);
+    return net->forward(inputs);
+  };
+}
+
 }  // namespace
 
 Task task_of(skeleton::Trainer& trainer, const nn::Model& model, const data::Dataset& data,
@@ -71,6 +94,13 @@ Task task_of(skeleton::Trainer& trainer, const nn::Model& model, const data::Dat
   Task task = task_for(model.net);
   const data::ChannelStats& stats = trainer.statistics();
   task.name = model.spec.name + " on " + data.name;
+  if (options.dtype != DType::f32) {
+    task.rounding = 4e-3;
+    task.forward = [net = model.net, dtype = options.dtype](const Tensor& inputs) {
+      return cast(net->forward(cast(inputs, dtype)), DType::f32);
+    };
+  }
+  show_evaluation(&task, trainer, model, options);
   task.loss = [](const Tensor& outputs, const Tensor& targets) {
     return softmax_cross_entropy(outputs, targets).loss;
   };
@@ -102,6 +132,9 @@ Task task_of(skeleton::Trainer& trainer, const nn::Model& model, const data::Dat
   task.train_examples = data.train.n;
   task.schedule = [schedule = trainer.schedule()](std::int64_t step) { return schedule.at(step); };
   task.learning_rate = options.learning_rate;
+  task.optimizer = declared(options);
+  task.clips_values = options.clip_value > 0;
+  task.parts = static_cast<int>(std::min(options.accumulate, options.batch_size));
   task.total_steps = options.epochs * steps;
   task.decays = trainer.schedule().options().kind != optim::ScheduleKind::constant;
   task.mixes_targets = options.mixing != Mixing{};

@@ -1,17 +1,19 @@
 // `cucina check`: judges a training set-up before it trains.
 #include "recipe/check/check.h"
 
-#include <fmt/core.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "recipe/check/pictures.h"
 #include "recipe/check/plants.h"
 #include "recipe/check/results.h"
 #include "recipe/check/trainer_task.h"
 #include "recipe/cli/command.h"
+#include "recipe/cli/config_option.h"
 #include "recipe/cli/setup_option.h"
 #include "recipe/report/color.h"
 #include "recipe/skeleton/fingerprint.h"
@@ -25,6 +27,7 @@ struct Options : SetupOptions {
   std::string explain;
   std::string plant = "none";
   std::string color = "auto";
+  std::string out;
   bool json = false;
 };
 
@@ -40,7 +43,8 @@ int explain(const std::string& name) {
 
 int run(Options options) {
   if (!options.explain.empty()) return explain(options.explain);
-  if (options.data.path.empty()) fail("check: --data is missing; give digits or a folder");
+  if (options.data.path.empty())
+    fail("check: --data is missing; give digits, a folder, or a run's --config");
   const std::vector<checks::Check> chosen = checks::select(checks::all_checks(), options.selection);
   if (chosen.empty()) fail("check: --skip leaves no check to run");
   const skeleton::TrainOptions& train = options.train;
@@ -50,6 +54,7 @@ int run(Options options) {
       report::use_color(report::parse_color_mode(options.color), ::isatty(STDOUT_FILENO) == 1);
 
   data::Dataset data = load_data(options.data);
+  require_same_data(options, data);
   checks::plant_in_data(options.plant, &data);
   augment_for(data.train, &options);
   nn::Model model = make_model(options, data);
@@ -60,6 +65,9 @@ int run(Options options) {
   const auto show = [&](const checks::Result& result) {
     if (!options.json) print(checks::table_row(result, color));
   };
+  // Before the checks: a picture helps most where one of them fails.
+  std::vector<std::string> files;
+  if (!options.out.empty()) files = checks::write_pictures(task, options.out);
   const std::vector<checks::Result> results = checks::run_checks(chosen, task, show);
   const bool failed = checks::any_failed(results);
   if (options.json) {
@@ -70,10 +78,12 @@ int run(Options options) {
                                         {"backend", backend},
                                         {"failed", failed},
                                         {"params_sha256", skeleton::fingerprint(*model.net)},
+                                        {"files", files},
                                         {"checks", rows}};
     print(all.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
   } else {
     print(checks::summary(results));
+    if (!files.empty()) print(fmt::format("{}: {}\n", options.out, fmt::join(files, ", ")));
   }
   return static_cast<int>(failed ? ExitCode::check_failed : ExitCode::ok);
 }
@@ -97,6 +107,10 @@ Run add_check(CLI::App& app) {
   for (const checks::Plant& each : checks::plants()) planted.emplace_back(each.name);
   add_choice(app, "--plant", &options->plant, planted,
              "Plant a bug first, to see it found: for demonstration");
+  app.add_option("--out", options->out,
+                 "Leave pictures in this folder: inputs just before the net, known images, "
+                 "predictions over time; docs/recipe.md tells how to read them")
+      ->type_name("DIR");
   add_choice(app, "--color", &options->color, {"auto", "always", "never"}, "Colours on stdout");
   app.add_flag("--json", options->json, "Print one line of JSON");
   return [options] { return run(*options); };

@@ -3,7 +3,11 @@
 
 #include <algorithm>
 
+#include "core/error.h"
+#include "nn/fusion.h"
 #include "nn/init.h"
+#include "recipe/cli/config_option.h"
+#include "recipe/cli/group_option.h"
 #include "recipe/cli/model_option.h"
 #include "recipe/data/loader.h"
 
@@ -54,13 +58,63 @@ void add_setup(CLI::App& app, SetupOptions* options) {
       ->type_name("NAME")
       ->expected(1)
       ->take_all();
+  add_integer(app, "--schedule-steps", &train.schedule.total_steps, 0,
+              "cosine, linear, one-cycle: when the schedule ends; 0: with the last epoch");
+  add_number(app, "--final-lr-ratio", &train.schedule.final_ratio, Numbers::below_one,
+             "cosine, linear: the last rate over --lr");
+  app.add_flag("--nesterov", train.nesterov, "sgd: Nesterov's momentum");
+  add_groups(app, &train.groups);
+  add_number(app, "--clip-value", &train.clip_value, Numbers::not_negative,
+             "Limit each gradient to this, up and down; 0: never");
+  add_integer(app, "--accumulate", &train.accumulate, 1,
+              "Take the images of a step in so many parts, one after the other, which needs less "
+              "memory; --batch-size counts all of them");
+  add_number(app, "--ema", &train.ema, Numbers::below_one,
+             "Evaluate and save a running average of the weights, with this decay, such as 0.999; "
+             "0: the weights themselves");
+  add_integer(app, "--swa-start", &train.swa_start, 0,
+              "Evaluate and save the mean of the weights from this step on; 0: never");
+  add_integer(app, "--swa-every", &train.swa_every, 1, "--swa-start: of every so many steps");
+  add_integer(app, "--lookahead", &train.lookahead, 0,
+              "Every so many steps slow weights move half of the way to the weights, which go on "
+              "from there; 0: never");
+  add_choice(app, "--dtype", &options->dtype, {"f32", "bf16"},
+             "Of activations; weights, their gradients and the loss stay f32");
+  app.add_flag("--no-fusion", options->no_fusion,
+               "Run layers one by one; cucina models NAME shows which go together");
   add_compute(app, &options->compute);
+  add_config(app, options);
+}
+
+void check_setup(const SetupOptions& options) {
+  if (options.train.optimizer != "sgd" && options.train.momentum > 0)
+    fail("--momentum {}: {} has its own; give --optimizer sgd, or leave --momentum out",
+         options.train.momentum, options.train.optimizer);
+  if (options.train.nesterov && (options.train.optimizer != "sgd" || options.train.momentum == 0))
+    fail("--nesterov: needs --optimizer sgd with a --momentum, and these are {} and {}",
+         options.train.optimizer, options.train.momentum);
+  const optim::ScheduleOptions& schedule = options.train.schedule;
+  const bool falls = options.schedule == "cosine" || options.schedule == "linear";
+  if (schedule.final_ratio > 0 && !falls)
+    fail("--final-lr-ratio {}: has no effect with --schedule {}; cosine and linear have one",
+         schedule.final_ratio, options.schedule);
+  if (schedule.total_steps > 0 && !falls && options.schedule != "one-cycle")
+    fail("--schedule-steps {}: has no effect with --schedule {}, which never ends",
+         schedule.total_steps, options.schedule);
+  if (schedule.step_every > 0 && options.schedule != "step")
+    fail("--step-every {}: has no effect with --schedule {}; give --schedule step",
+         schedule.step_every, options.schedule);
+  if (options.train.swa_every > 1 && options.train.swa_start == 0)
+    fail("--swa-every {}: has no effect without --swa-start", options.train.swa_every);
 }
 
 void complete_train(SetupOptions* options) {
+  check_setup(*options);
   options->train.device = options->compute.chosen_device();
   options->train.seed = static_cast<std::uint64_t>(options->seed);
   options->train.schedule.kind = optim::parse_schedule(options->schedule);
+  options->train.dtype = options->dtype == "bf16" ? DType::bf16 : DType::f32;
+  nn::set_fusion(!options->no_fusion);
 }
 
 void augment_for(const data::ImageSet& images, SetupOptions* options) {
@@ -70,7 +124,10 @@ void augment_for(const data::ImageSet& images, SetupOptions* options) {
 
 nn::Model make_model(const SetupOptions& options, const data::Dataset& data) {
   const data::ImageSet& train = data.train;
-  nn::ModelSpec spec = model_spec(options.model, train.h, train.w, train.c, train.classes);
+  nn::ModelSpec spec = options.layers.empty()
+                           ? model_spec(options.model, train.h, train.w, train.c, train.classes)
+                           : nn::ModelSpec{options.model, train.h, train.w,       train.c,
+                                           train.classes, 0,       options.layers};
   spec.dropout = options.dropout;
   nn::Model model = nn::make_model(spec, options.train.seed, nn::initial_named(options.init));
   if (model.whitening != nullptr) {

@@ -27,13 +27,20 @@ struct SetupOptions {
   std::string init = "torch";
   std::string head = "kaiming";
   std::vector<std::string> freeze;
+  std::string dtype = "f32";
+  bool no_fusion = false;
   ComputeOptions compute;
+  // Of --config, where it is given.
+  std::string config = {};
+  std::string layers = {};       // of its model, in place of a file's
+  std::string data_sha256 = {};  // that the data should have; empty: any
 };
 
 void add_setup(CLI::App& app, SetupOptions* options);
 
-// Completes options->train by what the other options say of seed, device and schedule.
-//   throws   Error, exit code 4, when the device is absent
+// Completes options->train by what the other options say of seed, device, schedule and format, and
+// switches fusion.
+//   throws   Error, exit code 2, when options contradict each other; 4 when the device is absent
 void complete_train(SetupOptions* options);
 // And by what they say of augmentation of such images.
 void augment_for(const data::ImageSet& images, SetupOptions* options);

@@ -17,6 +17,7 @@
 #include "nn/models.h"
 #include "nn/weights.h"
 #include "recipe/cli/command.h"
+#include "recipe/cli/config_option.h"
 #include "recipe/cli/group_option.h"
 #include "recipe/cli/resume.h"
 #include "recipe/cli/setup_option.h"
@@ -34,8 +35,6 @@ namespace cucina::cli {
 namespace {
 
 struct Options : SetupOptions {
-  std::string dtype = "f32";
-  bool no_fusion = false;
   std::string profile;
   std::string out;
   bool overwrite = false;
@@ -119,6 +118,9 @@ std::vector<report::Section> settings(const Options& options, const data::Datase
         {"lookahead", train.lookahead}}},
       {"schedule", settings(schedule.options())},
   };
+  if (options.data.size_given)
+    sections[1].settings.emplace_back(
+        "image_size", fmt::format("{}x{}", options.data.limits.h, options.data.limits.w));
   // Whatever becomes of the file, the run can be repeated.
   if (!spec.layers.empty()) sections[2].settings.emplace_back("layers", spec.layers);
   const report::Section augment = section(train.augmentation, train.mixing);
@@ -148,25 +150,6 @@ std::string result_line(const skeleton::Evaluation& test, const skeleton::TrainR
 }
 
 void check_combinations(const Options& options) {
-  if (options.train.optimizer != "sgd" && options.train.momentum > 0)
-    fail("--momentum {}: {} has its own; give --optimizer sgd, or leave --momentum out",
-         options.train.momentum, options.train.optimizer);
-  if (options.train.nesterov && (options.train.optimizer != "sgd" || options.train.momentum == 0))
-    fail("--nesterov: needs --optimizer sgd with a --momentum, and these are {} and {}",
-         options.train.optimizer, options.train.momentum);
-  const optim::ScheduleOptions& schedule = options.train.schedule;
-  const bool falls = options.schedule == "cosine" || options.schedule == "linear";
-  if (schedule.final_ratio > 0 && !falls)
-    fail("--final-lr-ratio {}: has no effect with --schedule {}; cosine and linear have one",
-         schedule.final_ratio, options.schedule);
-  if (schedule.total_steps > 0 && !falls && options.schedule != "one-cycle")
-    fail("--schedule-steps {}: has no effect with --schedule {}, which never ends",
-         schedule.total_steps, options.schedule);
-  if (schedule.step_every > 0 && options.schedule != "step")
-    fail("--step-every {}: has no effect with --schedule {}; give --schedule step",
-         schedule.step_every, options.schedule);
-  if (options.train.swa_every > 1 && options.train.swa_start == 0)
-    fail("--swa-every {}: has no effect without --swa-start", options.train.swa_every);
   if (options.resume && options.overwrite)
     fail("--resume and --overwrite contradict each other; give one of them");
   if (options.resume && options.out.empty())
@@ -219,11 +202,10 @@ int run(Options options) {
   const report::ColorMode color = report::parse_color_mode(options.color);
   const report::ProgressMode progress_mode =
       options.quiet ? report::ProgressMode::none : report::parse_progress_mode(options.progress);
-  options.train.dtype = options.dtype == "bf16" ? DType::bf16 : DType::f32;
-  nn::set_fusion(!options.no_fusion);
   if (options.out.empty()) options.out = default_out(options);
 
   const data::Dataset data = load_data(options.data, options.quiet);
+  require_same_data(options, data);
   augment_for(data.train, &options);
   nn::Model model = make_model(options, data);
   skeleton::Trainer trainer(model, data, options.train);
@@ -306,30 +288,6 @@ Run add_train(CLI::App& app) {
   skeleton::TrainOptions& train = options->train;
   add_setup(app, options.get());
   app.get_option("--data")->required();
-  add_integer(app, "--schedule-steps", &train.schedule.total_steps, 0,
-              "cosine, linear, one-cycle: when the schedule ends; 0: with the last epoch");
-  add_number(app, "--final-lr-ratio", &train.schedule.final_ratio, Numbers::below_one,
-             "cosine, linear: the last rate over --lr");
-  app.add_flag("--nesterov", train.nesterov, "sgd: Nesterov's momentum");
-  add_groups(app, &train.groups);
-  add_number(app, "--clip-value", &train.clip_value, Numbers::not_negative,
-             "Limit each gradient to this, up and down; 0: never");
-  add_integer(app, "--accumulate", &train.accumulate, 1,
-              "Take the images of a step in so many parts, one after the other, which needs less "
-              "memory; --batch-size counts all of them");
-  add_number(app, "--ema", &train.ema, Numbers::below_one,
-             "Evaluate and save a running average of the weights, with this decay, such as 0.999; "
-             "0: the weights themselves");
-  add_integer(app, "--swa-start", &train.swa_start, 0,
-              "Evaluate and save the mean of the weights from this step on; 0: never");
-  add_integer(app, "--swa-every", &train.swa_every, 1, "--swa-start: of every so many steps");
-  add_integer(app, "--lookahead", &train.lookahead, 0,
-              "Every so many steps slow weights move half of the way to the weights, which go on "
-              "from there; 0: never");
-  add_choice(app, "--dtype", &options->dtype, {"f32", "bf16"},
-             "Of activations; weights, their gradients and the loss stay f32");
-  app.add_flag("--no-fusion", options->no_fusion,
-               "Run layers one by one; cucina models NAME shows which go together");
   app.add_flag("--detect-anomaly", train.detect_anomaly,
                "Stop at the first op with a NaN or Inf, and name it and the tensor; slow");
   app.add_option("--profile", options->profile,

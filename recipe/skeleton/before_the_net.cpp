@@ -7,15 +7,14 @@
 #include <set>
 
 #include "recipe/check/check.h"
+#include "recipe/check/first_layer.h"
 #include "recipe/check/samples.h"
-#include "recipe/data/sha256.h"
 
 namespace cucina::checks {
 namespace {
 
 constexpr std::int64_t kTrain = 512;
 constexpr std::int64_t kValidation = 256;
-constexpr std::int64_t kSearched = 2048;  // for golden examples
 // Deviation of all inputs: 1 when standardised, 0.3 when divided by 255, 73 when not at all.
 constexpr double kSmallest = 0.03;
 constexpr double kLargest = 4;
@@ -78,40 +77,22 @@ Verdict parity(const Rows& train, const Rows& validation) {
   return verdict;
 }
 
-// Peak signal to noise ratio of what the network reads, turned back into pixels.
-double decibels(const Golden& golden, std::span<const float> x, const Task& task) {
-  double squares = 0;
-  const std::size_t channels = task.mean.size();
-  for (std::size_t i = 0; i < x.size(); ++i) {
-    const double pixel = x[i] * task.stddev[i % channels] + task.mean[i % channels];
-    squares += (pixel - golden.pixels[i]) * (pixel - golden.pixels[i]) / double(x.size());
-  }
-  return squares == 0 ? 200 : 10 * std::log10(task.max_value * task.max_value / squares);
-}
-
 Verdict golden(const Task& task) {
   if (task.golden.empty() || task.mean.empty()) return skipped("no known images are declared");
-  const Rows rows = rows_of(task.plain ? task.plain : task.train, kSearched);
+  const std::vector<GoldenSeen> seen = find_golden(task);
+  if (seen.empty()) return skipped("none of the known images is delivered");
   Verdict verdict{.outcome = Outcome::pass,
                   .found = "known images arrive as they are (least PSNR, dB)",
-                  .measured = 200};
-  std::int64_t found = 0;
-  for (const Golden& each : task.golden) {
-    const auto at = std::find(rows.indices.begin(), rows.indices.end(), each.index);
-    if (at == rows.indices.end() || static_cast<std::int64_t>(each.pixels.size()) != rows.d)
-      continue;
-    const std::int64_t i = at - rows.indices.begin();
-    ++found;
-    const double psnr = decibels(each, rows.row(i), task);
-    verdict.measured = std::min(verdict.measured, psnr);
-    const bool label = rows.labels.empty() || rows.labels[i] == each.label;
-    if (psnr >= kDecibels && label) continue;  // NaN is not
+                  .measured = seen.front().decibels};
+  for (const GoldenSeen& each : seen) {
+    verdict.measured = std::min(verdict.measured, each.decibels);
+    const bool is_image = each.decibels >= kDecibels;
+    if (is_image && each.label_is_right) continue;  // NaN is not
     verdict.outcome = Outcome::fail;
-    verdict.reasons = {psnr >= kDecibels ? "not-the-label" : "not-the-image"};
-    verdict.evidence.push_back(
-        fmt::format("image {}: {:.1f} dB, label {}", each.index, psnr, label ? "right" : "wrong"));
+    verdict.reasons = {is_image ? "not-the-label" : "not-the-image"};
+    verdict.evidence.push_back(fmt::format("image {}: {:.1f} dB, label {}", each.golden->index,
+                                           each.decibels, each.label_is_right ? "right" : "wrong"));
   }
-  if (found == 0) return skipped("none of the known images is delivered");
   if (verdict.outcome == Outcome::pass) return verdict;
   verdict.found = "known images do not arrive as they are (least PSNR, dB)";
   verdict.hint =
@@ -120,11 +101,46 @@ Verdict golden(const Task& task) {
   return verdict;
 }
 
-std::string hash(const Batch& batch) {
-  data::Sha256 sha;
-  const Tensor host = batch.inputs.to(Device::cpu);
-  sha.update(host.raw(), host.bytes());
-  return sha.hex();
+// Is what the loader delivers what the first layer reads, bit for bit?
+Verdict first_read(const Task& task) {
+  if (!task.step) return skipped("there is no step");
+  if (task.mixes_targets) return skipped("the step mixes examples before a layer reads them");
+  const FirstRead read = read_by_a_layer(task, batches(task.train, 1).front());
+  if (read.ops == 0 || task.rounding > 1e-7) return skipped("the step's ops cannot be watched");
+  if (!read.op.empty())
+    return {.outcome = Outcome::pass,
+            .found = "a layer reads what the loader delivers",
+            .evidence = {fmt::format("{} reads it, bit for bit", read.op)}};
+  return {.outcome = Outcome::warn,
+          .reasons = {"changed-in-the-step"},
+          .found = "no layer reads what the loader delivers: the step changes it first",
+          .hint =
+              "do in the loader what is done to inputs, once, so that training and evaluation "
+              "have the same"};
+}
+
+// The weights that training begins with expect the inputs that they were made for.
+Verdict as_pretrained(const Task& task) {
+  if (task.pretrained_mean.empty() || task.mean.empty())
+    return skipped("training begins with no weights made for other inputs");
+  Verdict verdict{.outcome = Outcome::pass, .found = "inputs are normalised as the weights expect"};
+  const std::size_t channels = task.mean.size();
+  bool same = task.pretrained_mean.size() == channels &&
+              task.pretrained_stddev.size() == task.stddev.size();
+  for (std::size_t c = 0; same && c < channels; ++c) {
+    const double unit = 0.01 * task.pretrained_stddev[c];
+    same = std::abs(task.mean[c] - task.pretrained_mean[c]) <= unit &&
+           std::abs(task.stddev[c] - task.pretrained_stddev[c]) <= unit;
+    verdict.evidence.push_back(fmt::format(
+        "channel {}: {:.4g} ± {:.4g} here, {:.4g} ± {:.4g} where the weights were made", c,
+        task.mean[c], task.stddev[c], task.pretrained_mean[c], task.pretrained_stddev[c]));
+  }
+  if (same) return verdict;
+  verdict.outcome = Outcome::fail;
+  verdict.reasons = {"not-as-pretrained"};
+  verdict.found = "inputs are normalised otherwise than the weights expect";
+  verdict.hint = "normalise with the mean and deviation in the weights' metadata";
+  return verdict;
 }
 
 Verdict run(const Task& task) {
@@ -137,10 +153,13 @@ Verdict run(const Task& task) {
     if (!findings.any_fails()) findings.add(parity(train, validation));
   }
   findings.add(golden(task));
+  findings.add(as_pretrained(task));
+  findings.add(first_read(task));
   Verdict verdict = findings.verdict();
   const Batch first = batches(task.train, 1, kTrain).front();
-  verdict.evidence.push_back(fmt::format(
-      "first batch {}, SHA-256 {}", to_string(first.inputs.shape()), hash(first).substr(0, 16)));
+  verdict.evidence.push_back(fmt::format("first batch {}, SHA-256 {}",
+                                         to_string(first.inputs.shape()),
+                                         hash_of(first.inputs).substr(0, 16)));
   return verdict;
 }
 
@@ -152,8 +171,11 @@ Check before_the_net() {
       "Takes the tensors that forward() is given. They must be finite, of a deviation between "
       "0.03 and 4, have more than\nfour levels, differ from example to example, and be alike in "
       "both splits: means within 0.35 deviations,\ndeviations within a factor of 1.5. Known "
-      "images, turned back into pixels, must arrive with 30 dB and their label.\nThe evidence "
-      "has the hash of the first batch.\nSource: Karpathy 2019, \"visualize just before the "
+      "images, turned back into pixels, must arrive with 30 dB and their label.\nIn a step some "
+      "layer "
+      "must read, bit for bit, what the loader delivered; weights that others made want their "
+      "mean\nand deviation, to 1 %. The evidence has the hash of the first batch.\nSource: "
+      "Karpathy 2019, \"visualize just before the "
       "net\".",
       &run};
 }

@@ -6,7 +6,6 @@
 #include <cmath>
 
 #include "core/autograd.h"
-#include "core/random.h"
 #include "nn/models.h"
 #include "recipe/check/check.h"
 #include "recipe/check/samples.h"
@@ -19,25 +18,6 @@ constexpr std::int64_t kForParameters = 16;
 // Of the largest dependence. Single examples and batches differ by rounding, 8e-6 at most.
 constexpr double kNone = 1e-4;
 constexpr double kNoEffect = 1e-6;
-
-Tensor noise(const Tensor& like, std::string_view name, double scale) {
-  const RandomStream random(1, name);
-  std::vector<float> values(static_cast<std::size_t>(like.elements()));
-  for (std::size_t i = 0; i < values.size(); ++i)
-    values[i] = static_cast<float>(scale) * random.normal(0, i);
-  return Tensor::from(values, like.shape(), like.device());
-}
-
-// A last layer of zeros would hide every dependence.
-void shake_parameters(const Task& task) {
-  for (const nn::NamedTensor& each : task.model->parameters()) {
-    std::vector<float> values = each.tensor.to_vector<float>();
-    const double scale = std::max(0.05, norm(values) / std::sqrt(double(values.size())) / 4);
-    const std::vector<float> shift = noise(each.tensor, each.name, scale).to_vector<float>();
-    for (std::size_t i = 0; i < values.size(); ++i) values[i] += shift[i];
-    each.tensor.copy_from(Tensor::from(values, each.tensor.shape()));
-  }
-}
 
 // map[i][j]: how much output i depends on input j.
 using Map = std::vector<std::vector<double>>;
@@ -57,7 +37,7 @@ Map by_gradient(const Task& task, const Tensor& inputs) {
   Map map;
   for (std::int64_t i = 0; i < n; ++i) {
     const Tensor seed = Tensor::zeros(y.shape(), y.dtype(), y.device());
-    seed.rows(i, i + 1).copy_from(noise(y.rows(i, i + 1), "seed", 1));
+    seed.rows(i, i + 1).copy_from(noise_like(y.rows(i, i + 1), "seed", 1));
     if (y.requires_grad()) backward(y, {.retain_graph = true}, seed);
     std::vector<double> norms(static_cast<std::size_t>(n));
     if (x.grad().defined()) {
@@ -78,7 +58,7 @@ Map by_perturbation(const Task& task, const Tensor& inputs) {
   Map map(static_cast<std::size_t>(n), std::vector<double>(static_cast<std::size_t>(n)));
   for (std::int64_t j = 0; j < n; ++j) {
     const Tensor changed = inputs.clone();
-    changed.rows(j, j + 1).copy_from(noise(inputs.rows(j, j + 1), "input", 1));
+    changed.rows(j, j + 1).copy_from(noise_like(inputs.rows(j, j + 1), "input", 1));
     std::vector<float> after = task.forward(changed).to_vector<float>();
     for (std::size_t i = 0; i < after.size(); ++i) after[i] -= before[i];
     for (std::int64_t i = 0; i < n; ++i) map[i][j] = norm(row(after, i, n));
@@ -142,7 +122,7 @@ Verdict parameters(const Task& task, const Tensor& inputs) {
   train_all_but_random(*task.model);
   for (const nn::NamedTensor& each : task.model->parameters()) each.tensor.clear_grad();
   const Tensor y = task.forward(inputs);
-  if (y.requires_grad()) backward(y, {}, noise(y, "seed", 1));
+  if (y.requires_grad()) backward(y, {}, noise_like(y, "seed", 1));
   double largest = 0;
   const auto size = [](const Tensor& parameter) {
     if (!parameter.grad().defined()) return 0.0;
@@ -179,7 +159,7 @@ Verdict causal(const Task& task, const Tensor& inputs) {
   for (std::int64_t t = 0; t < times && t < y.size(1); ++t) {
     std::vector<float> seed(static_cast<std::size_t>(y.elements()));
     const std::int64_t width = y.elements() / n / y.size(1);
-    const std::vector<float> numbers = noise(y, "seed", 1).to_vector<float>();
+    const std::vector<float> numbers = noise_like(y, "seed", 1).to_vector<float>();
     for (std::int64_t k = 0; k < width; ++k) seed[t * width + k] = numbers[k];
     backward(y, {.retain_graph = true}, Tensor::from(seed, y.shape(), y.device()));
     const std::vector<float> dx = x.grad().to_vector<float>();

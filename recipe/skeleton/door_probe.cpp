@@ -15,7 +15,10 @@ namespace {
 constexpr std::int64_t kReferences = 1500;
 constexpr std::int64_t kQueries = 300;
 constexpr std::int64_t kFew = 100;
-constexpr double kClear = 4;   // standard errors
+constexpr double kClear = 4;  // standard errors
+// Where the nearest is this near to being as far as any, neighbours mean nothing: so it is with
+// noise of many dimensions, whose distances are all alike.
+constexpr double kNoContrast = 0.7;
 constexpr double kLeak = 0.5;  // of the way from chance to certainty
 
 bool out_of_range(const Rows& rows, int classes) {
@@ -50,7 +53,15 @@ void compare(const Task& task, const Rows& train, const Rows& validation, Findin
                   .expected = kNoNumber};
   verdict.evidence = {
       fmt::format("training {:.3f} ± {:.3f}, chance {:.3f}", own.value, own.error, chance)};
-  if (task.informative && own.n >= kFew && own.value < chance + kClear * at_chance)
+  const double contrast = distance_contrast(train);
+  const bool at_chance_level = own.value < chance + kClear * at_chance;
+  if (task.informative && own.n >= kFew && at_chance_level && contrast > kNoContrast)
+    findings->add({.outcome = Outcome::inconclusive,
+                   .reasons = {"no-neighbours"},
+                   .found = "all examples are about as far from each other, so neighbours tell "
+                            "nothing of labels (nearest distance over the mean)",
+                   .measured = contrast});
+  else if (task.informative && own.n >= kFew && at_chance_level)
     findings->add(
         failed("labels-at-chance",
                "training labels have nothing to do with their inputs (neighbours' agreement)",

@@ -79,6 +79,16 @@ TEST(Check, TheTableHasALinePerCheckAndNoColourInAFile) {
   EXPECT_NE(colored.out.find('\x1b'), std::string::npos);
 }
 
+TEST(Check, LeavesPicturesWhereAskedTo) {
+  const Outcome outcome = run(data(), check({"--only", "simplify", "--json", "--out", "pictures"}));
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const Json files = Json::parse(outcome.out)["files"];
+  EXPECT_GE(files.size(), 3u);
+  for (const Json& each : files)
+    EXPECT_GT(std::filesystem::file_size(data() / "pictures" / each.get<std::string>()), 0u)
+        << each;
+}
+
 TEST(Check, ExplainsWithoutData) {
   const Outcome outcome = run(data(), {"check", "--explain", "overfit_one_batch"});
   ASSERT_EQ(outcome.code, 0) << outcome.err;

@@ -82,7 +82,9 @@ void Fixture::blobs(std::int64_t n, std::string_view stream, Examples* to) const
       for (std::int64_t c = 0; c < kSide; ++c) {
         const double d = (r - row) * (r - row) + (c - column) * (c - column);
         const double noise = random.uniform(1, i * kSide * kSide + r * kSide + c);
-        to->pixels.push_back(static_cast<std::uint8_t>(200 * std::exp(-d / 4) + 50 * noise));
+        const double bright = trap("faint") || bug("Y29") ? 60 : 200;
+        to->pixels.push_back(
+            static_cast<std::uint8_t>(bright * std::exp(-d / 4) + (250 - bright) * noise));
       }
     }
     to->y.push_back(static_cast<float>(mean + unit * (column - 6) / 2.3));
@@ -107,6 +109,7 @@ void Fixture::make_data() {
     const data::Dataset data = data::load_digits();
     images(data.train, &train_);
     images(data.validation, &validation_);
+    images(data.test, &test_);
   } else if (mnist()) {
     const data::Dataset data = data::load_idx(optional_data() / "mnist");
     images(first(data.train, 1024), &train_);
@@ -172,7 +175,7 @@ void Fixture::spoil_data() {
       if (!copy.y.empty()) split->y[i] = copy.y[order[i]];
     }
   };
-  if (bug("Z01") || bug("Y01")) permuted(&train_, 0), permuted(&validation_, 1);
+  if (bug("Z01") || bug("Y01") || bug("Y29")) permuted(&train_, 0), permuted(&validation_, 1);
   if (bug("Z02")) roll(&train_.labels, 1), roll(&validation_.labels, 1);
   if (bug("Z03")) {
     for (std::int64_t i = 0; i < train_.n; ++i) {
@@ -231,6 +234,7 @@ void Fixture::standardise() {
   if (causal()) mean_ = 0, deviation_ = 1;
   each(&train_, mean_, deviation_);
   each(&validation_, bug("Z10") ? 0 : mean_, bug("Z10") ? white : deviation_);
+  each(&test_, mean_, deviation_);
   if (bug("Y04")) train_.x[77] = std::nanf("");
   if (bug("Z19")) {  // planes read as pixels
     for (Examples* split : {&train_, &validation_}) {
@@ -341,6 +345,10 @@ checks::Loader Fixture::validation_loader() {
       if (!visit(next)) return;
     }
   };
+}
+
+checks::Loader Fixture::test_loader() {
+  return [this](std::int64_t, const checks::Visit& visit) { visit(batch(test_, all(test_.n))); };
 }
 
 }  // namespace cucina::zoo

@@ -62,6 +62,7 @@ class Fixture {
   void spoil_data();
   checks::Loader train_loader(bool augmented);
   checks::Loader validation_loader();
+  checks::Loader test_loader();
   checks::Batch batch(const Examples& from, const std::vector<std::int64_t>& indices) const;
   void augment(checks::Batch* batch, std::int64_t epoch, std::int64_t number) const;
 
@@ -78,9 +79,15 @@ class Fixture {
   Tensor loss(const Tensor& outputs, const Tensor& targets) const;
   void step(const checks::Batch& batch);
   checks::Measured evaluate();
+  checks::Measured measure(const checks::Loader& split);
+  checks::Stopped train_to_best();
 
   Config config_;
-  Examples train_, validation_;
+  Examples train_, validation_, test_;
+  checks::Counted counted_test_;
+  // Of parameters, and the buffers that go with them; what is evaluated, where there is one.
+  Tensor average_;
+  std::vector<Tensor> average_buffers_;
   double mean_ = 0, deviation_ = 1;
   bool augmented_ = false;
   std::shared_ptr<nn::Sequential> net_ = std::make_shared<nn::Sequential>();
@@ -91,7 +98,8 @@ class Fixture {
   double learning_rate_ = 1e-3;
   std::int64_t batch_size_ = 16;
   std::int64_t epochs_ = 10;
-  double calls_ = 0;  // of step()
+  double calls_ = 0;        // of step()
+  double rate_factor_ = 1;  // early stopping makes haste
   checks::Task task_;
 };
 

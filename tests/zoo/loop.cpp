@@ -131,6 +131,7 @@ void Fixture::make_optimizer() {
   if (sgd) learning_rate_ = bug("Y16") ? 30 : trap("sgd") && mnist() ? 0.1 : 0.05;
   if (regression() && !bug("Z58") && !bug("Z59")) learning_rate_ = 3e-3;
   if (trap("targets-1e-4")) learning_rate_ = 1e-5;
+  if (trap("faint") || bug("Y29")) learning_rate_ = 1e-3;
   if (causal()) learning_rate_ = 1e-2;
   const optim::Flat flat{.values = arena_->values(),
                          .gradients = arena_->gradients(),
@@ -168,16 +169,31 @@ void Fixture::step(const checks::Batch& batch) {
     net_->train();
   else
     net_->train(false);
-  backward(task_.loss(task_.forward(batch.inputs), batch.targets));
+  const Tensor inputs = bug("Y28") ? scale(batch.inputs, 0.5, 0.2) : batch.inputs;
+  backward(task_.loss(task_.forward(inputs), batch.targets));
   if ((call + 1) % every != 0) return;
   arena_->complete_gradients();
   const Tensor& g = arena_->gradients();
   if (bug("Z60")) g.copy_from(scale(g.detach(), -1));
   if (bug("Z63")) clip_gradient_norm(g, 1e-6);
   if (bug("Y19")) g.copy_from(scale(g.detach(), 8));
-  optimizer_->set_learning_rate(schedule_->at(call / every));
+  optimizer_->set_learning_rate(rate_factor_ * schedule_->at(call / every));
   const Tensor before = arena_->values().clone();
   optimizer_->step();
+  const Tensor& values = arena_->values();
+  if (bug("Z64")) {  // m and v as they are
+    const double t = static_cast<double>(call / every + 1);
+    const double longer = (1 - std::pow(0.9, t)) / std::sqrt(1 - std::pow(0.999, t));
+    values.copy_from(add(before, scale(sub(values.detach(), before), longer)));
+  }
+  static double clock = 0;  // what the order of atomic additions would be
+  if (bug("Z71")) values.copy_from(scale(values.detach(), 1 + 1e-6 * std::fmod(++clock, 7)));
+  if (average_.defined() && !bug("Y30")) {
+    average_.copy_from(add(scale(average_, 0.9), scale(values.detach(), 0.1)));
+    const std::vector<nn::NamedTensor> buffers = net_->buffers();
+    for (std::size_t i = 0; i < buffers.size(); ++i)
+      average_buffers_[i].copy_from(buffers[i].tensor);
+  }
   for (const nn::ParameterArena::Slot& slot : arena_->slots()) {
     const bool frozen = (trap("frozen") && slot.name.starts_with("conv")) ||
                         (bug("Z47") && slot.name.starts_with("conv1")) ||
@@ -189,15 +205,19 @@ void Fixture::step(const checks::Batch& batch) {
 }
 
 checks::Measured Fixture::evaluate() {
+  return measure(bug("Y20") ? task_.train : task_.validation);
+}
+
+checks::Measured Fixture::measure(const checks::Loader& split) {
   checks::Measured sum;
   double means = 0, number = 0;
   const std::vector<nn::Module*> all = net_->modules();
   const bool training = all.front()->training();
   net_->train(bug("Z72"));
   const NoGrad no_grad;
-  const checks::Loader& split = bug("Y20") ? task_.train : task_.validation;
   split(0, [&](const checks::Batch& batch) {
-    const Tensor z = task_.forward(batch.inputs);
+    const Tensor z = task_.evaluated && !bug("Z72") ? task_.evaluated(batch.inputs)
+                                                    : task_.forward(batch.inputs);
     const double loss = task_.loss(z, batch.targets).item();
     if (bug("Z73")) sum = {};
     sum.loss += loss * static_cast<double>(batch.size());
@@ -218,6 +238,37 @@ checks::Measured Fixture::evaluate() {
   return sum;
 }
 
+// Validates every 20 steps, and stops when two validations in a row were no better.
+checks::Stopped Fixture::train_to_best() {
+  constexpr std::int64_t kBetween = 20;
+  constexpr int kPatience = 2, kMost = 40;
+  const checks::Loader& watched = bug("Z77") ? counted_test_.loader : task_.validation;
+  checks::Stopped result{.best = measure(task_.validation), .at_the_end = true};
+  double best = measure(watched).loss;
+  Tensor weights = arena_->values().clone();
+  int worse = 0;
+  std::int64_t steps = 0;
+  rate_factor_ = 30;
+  for (std::int64_t epoch = 0; worse < kPatience && steps < kMost * kBetween; ++epoch) {
+    task_.train(epoch, [&](const checks::Batch& batch) {
+      step(batch);
+      if (++steps % kBetween != 0) return true;
+      const double loss = measure(watched).loss;
+      result.at_the_end = loss < best;
+      worse = loss < best ? 0 : worse + 1;
+      if (loss < best) {
+        best = loss;
+        result.best = measure(task_.validation);
+        weights = arena_->values().clone();
+      }
+      return worse < kPatience && steps < kMost * kBetween;
+    });
+  }
+  rate_factor_ = 1;
+  if (!bug("Z76")) arena_->values().copy_from(weights);
+  return result;
+}
+
 void Fixture::make_task() {
   task_ = checks::task_for(net_);
   task_.name = config_.fixture;
@@ -228,6 +279,29 @@ void Fixture::make_task() {
   task_.step = [this](const checks::Batch& batch) { step(batch); };
   task_.evaluate = [this] { return evaluate(); };
   checks::add_state(&task_, *optimizer_);
+  if (trap("averaged") || bug("Y30")) {
+    average_ = arena_->values().clone();
+    task_.state.push_back({"average", average_, {}});
+    for (const nn::NamedTensor& buffer : net_->buffers()) {
+      average_buffers_.push_back(buffer.tensor.clone());
+      task_.state.push_back({"average of " + buffer.name, average_buffers_.back(), {}});
+    }
+    task_.evaluated = [this](const Tensor& inputs) {
+      const checks::Snapshot trained(task_);
+      arena_->values().copy_from(average_);
+      const std::vector<nn::NamedTensor> buffers = net_->buffers();
+      for (std::size_t i = 0; i < buffers.size(); ++i)
+        buffers[i].tensor.copy_from(average_buffers_[i]);
+      const Tensor outputs = task_.forward(inputs);
+      trained.restore(true);
+      return outputs;
+    };
+  }
+  if (trap("early-stopping") || bug("Z76") || bug("Z77")) {
+    counted_test_ = checks::counted(test_loader());
+    task_.test_reads = counted_test_.reads;
+    task_.train_to_best = [this] { return train_to_best(); };
+  }
   const auto save = task_.save;
   const auto restore = task_.restore;
   task_.save = [this, save] {
@@ -253,10 +327,16 @@ void Fixture::make_task() {
           {i, {from, from + train_.size()}, train_.labels.empty() ? 0 : train_.labels[i]});
     }
   }
+  if (trap("pretrained"))
+    task_.pretrained_mean = task_.mean, task_.pretrained_stddev = task_.stddev;
+  if (bug("Z86")) task_.pretrained_mean = {0.5 * mean_}, task_.pretrained_stddev = {deviation_};
   task_.max_value = digits() ? 16 : 255;
   task_.train_examples = train_.n;
   task_.schedule = [this](std::int64_t step) { return schedule_->at(step); };
   task_.learning_rate = learning_rate_;
+  const bool sgd = trap("sgd") || bug("Z63") || bug("Y16");
+  task_.optimizer = {.kind = sgd ? checks::OptimizerKind::sgd : checks::OptimizerKind::adam,
+                     .momentum = sgd ? 0.9 : 0};
   task_.total_steps = epochs_ * ((train_.n + batch_size_ - 1) / batch_size_);
   task_.decays = trap("cosine") || trap("warm-up") || bug("Z65") || bug("Y17") || bug("Y18");
   if (trap("annotators") || bug("Y27")) {

@@ -15,6 +15,7 @@ struct Options {
   std::vector<std::string> only;
   std::uint64_t seed = 1;
   std::uint64_t healthy_seeds = 12;
+  std::int64_t harm_seeds = 0;
   bool json = false;
   bool markdown = false;
 };
@@ -34,24 +35,34 @@ bool wanted(const Options& options, const std::string& id) {
          std::find(options.only.begin(), options.only.end(), id) != options.only.end();
 }
 
-std::string line(const Judged& each, bool markdown) {
-  return fmt::format(fmt::runtime(markdown ? "| {} | {} | {} | {} | {} | {} | {:.1f} |\n"
-                                           : "{:<4} {:<12} {:<46} {:<10} {:<12} {}  {:.1f} s\n"),
-                     each.row.id, each.row.where, each.row.what, each.row.fixture,
-                     word(each.caught), join(each.fired), each.seconds);
+// "0.94 -> 0.11, harmful"
+std::string text(const Harm& harm) {
+  return fmt::format("{:.3g} -> {:.3g}, {}", harm.healthy, harm.spoiled,
+                     harm.harmful() ? "harmful" : "latent");
+}
+
+std::string line(const Judged& each, const std::string& harm, bool markdown) {
+  return fmt::format(
+      fmt::runtime(markdown ? "| {} | {} | {} | {} | {} | {} | {} | {:.1f} |\n"
+                            : "{:<4} {:<12} {:<46} {:<10} {:<26} {:<12} {}  {:.1f} s\n"),
+      each.row.id, each.row.where, each.row.what, each.row.fixture, harm, word(each.caught),
+      join(each.fired), each.seconds);
 }
 
 int run(const Options& options) {
   const std::vector<checks::Check>& all = checks::all_checks();
   std::vector<Judged> judged;
+  std::vector<Harm> harms;
   if (options.markdown)
     fmt::print(
-        "| bug | where | what | fixture | caught | by | seconds |\n"
-        "| --- | --- | --- | --- | --- | --- | --- |\n");
+        "| bug | where | what | fixture | result | caught | by | seconds |\n"
+        "| --- | --- | --- | --- | --- | --- | --- | --- |\n");
   for (const Row& row : rows()) {
     if (!wanted(options, row.id)) continue;
     judged.push_back(judge(row, options.seed, all));
-    if (!options.json) fmt::print("{}", line(judged.back(), options.markdown));
+    harms.push_back(options.harm_seeds > 0 ? harm_of(row, options.harm_seeds) : Harm{});
+    const std::string harm = options.harm_seeds > 0 ? text(harms.back()) : "";
+    if (!options.json) fmt::print("{}", line(judged.back(), harm, options.markdown));
     std::fflush(stdout);
   }
   std::vector<Silence> silences;
@@ -79,11 +90,16 @@ int run(const Options& options) {
   }
   if (options.json) {
     nlohmann::ordered_json bugs = nlohmann::ordered_json::array(), heard = bugs, needed = bugs;
-    for (const Judged& each : judged)
-      bugs.push_back({{"id", each.row.id},
-                      {"caught", word(each.caught)},
-                      {"fired", each.fired},
-                      {"seconds", each.seconds}});
+    for (std::size_t i = 0; i < judged.size(); ++i) {
+      bugs.push_back({{"id", judged[i].row.id},
+                      {"caught", word(judged[i].caught)},
+                      {"fired", judged[i].fired},
+                      {"seconds", judged[i].seconds}});
+      if (options.harm_seeds > 0)
+        bugs.back().update({{"healthy", harms[i].healthy},
+                            {"spoiled", harms[i].spoiled},
+                            {"harmful", harms[i].harmful()}});
+    }
     for (const Silence& each : silences) {
       if (!each.alarms.empty())
         heard.push_back({{"name", each.name}, {"seed", each.seed}, {"alarms", each.alarms}});
@@ -101,6 +117,11 @@ int run(const Options& options) {
   }
   fmt::print("\n{} bugs: {} caught by the right check, {} for a wrong reason, {} missed\n",
              judged.size(), count(Catch::right), count(Catch::wrong_reason), count(Catch::missed));
+  if (options.harm_seeds > 0)
+    fmt::print(
+        "{} of them change the result by more than three standard errors over {} seeds\n",
+        std::count_if(harms.begin(), harms.end(), [](const Harm& each) { return each.harmful(); }),
+        options.harm_seeds);
   if (!silences.empty())
     fmt::print(
         "{} healthy runs of {} configurations: {} false alarms; median {:.1f} s, digits {:.1f} s\n",
@@ -120,6 +141,8 @@ int main(int argc, char** argv) {
   app.add_option("--only", options.only, "Ids of bugs, or `healthy`")->delimiter(',');
   app.add_option("--seed", options.seed, "Of the bugs' runs");
   app.add_option("--healthy-seeds", options.healthy_seeds, "Runs of each healthy configuration");
+  app.add_option("--harm-seeds", options.harm_seeds,
+                 "Train each bug and its healthy twin so often, and compare; 0: do not");
   app.add_flag("--json", options.json, "Print JSON");
   app.add_flag("--markdown", options.markdown, "Print docs/zoo.md's tables");
   CLI11_PARSE(app, argc, argv);

@@ -1,4 +1,6 @@
 // The fixtures' networks, and what can be wrong with them.
+#include <algorithm>
+#include <cmath>
 #include <functional>
 
 #include "core/autograd.h"
@@ -100,6 +102,60 @@ class Filter : public nn::Module {
   std::shared_ptr<nn::Linear> now_, before_;
 };
 
+// x, whose gradient is spoiled on the way back: what a wrong kernel of the layer behind it does.
+Tensor spoiled_gradient(const Tensor& x, const std::function<bool(std::size_t)>& lost) {
+  const Tensor y = x.detach().clone();
+  record("spoiled", y, {x}, {}, [lost](const Tensor& dy, const Saved&, Gradients& gradients) {
+    if (!gradients.wants(0)) return;
+    const auto [dx, write] = gradients.slot(0);
+    std::vector<float> g = dy.to_vector<float>();
+    const std::vector<float> so_far =
+        write == Write::accumulate ? dx.to_vector<float>() : std::vector<float>(g.size());
+    for (std::size_t i = 0; i < g.size(); ++i) g[i] = so_far[i] + (lost(i) ? 0 : g[i]);
+    dx.copy_from(Tensor::from(g, dx.shape()));
+  });
+  return y;
+}
+
+// A convolution whose bias gets its gradient twice.
+class DoubledBias : public nn::Conv2d {
+ public:
+  using nn::Conv2d::Conv2d;
+  bool fuses(Activation, bool) const override { return false; }
+  Tensor forward(const Tensor& x) override {
+    const Tensor bias = parameters().back().tensor;
+    return add(nn::Conv2d::forward(x), sub(bias, bias.detach()));
+  }
+};
+
+// A normalisation whose backward takes the deviation for a constant.
+class ConstantDeviation : public nn::BatchNorm2d {
+ public:
+  using nn::BatchNorm2d::BatchNorm2d;
+  bool fuses(Activation, bool) const override { return false; }
+  Tensor forward(const Tensor& x) override {
+    if (!training()) return nn::BatchNorm2d::forward(x);
+    {
+      const NoGrad no_grad;
+      nn::BatchNorm2d::forward(x);  // its statistics follow
+    }
+    const Tensor centred = sub(x, mean(x, {0, 1, 2}));
+    std::vector<float> factor = mean(mul(centred, centred), {0, 1, 2}).to_vector<float>();
+    for (float& each : factor) each = 1 / std::sqrt(each + 1e-5f);
+    const std::vector<nn::NamedTensor> all = parameters();
+    const Tensor unit = mul(centred, Tensor::from(factor, all[0].tensor.shape()));
+    return add(mul(unit, all[0].tensor), all[1].tensor);
+  }
+};
+
+// All rows but those behind the last full tile of four.
+Tensor full_tiles(const Tensor& x) {
+  const std::int64_t n = x.size(0), each = x.elements() / n;
+  std::vector<float> written(static_cast<std::size_t>(x.elements()));
+  std::fill(written.begin(), written.begin() + n / 4 * 4 * each, 1.0f);
+  return mul(x, Tensor::from(written, x.shape()));
+}
+
 }  // namespace
 
 void Fixture::digits_network() {
@@ -110,7 +166,10 @@ void Fixture::digits_network() {
   net_->make<nn::ReLU>("relu1");
   if (bug("Z41")) net_->make<Function>("cut", [](const Tensor& x) { return x.detach(); });
   net_->make<nn::MaxPool2d>("pool1");
-  net_->make<nn::Conv2d>("conv2", wide(8), wide(16), 3, nn::Conv2dOptions{.pad = 1});
+  if (bug("Z89"))
+    net_->make<DoubledBias>("conv2", wide(8), wide(16), 3, nn::Conv2dOptions{.pad = 1});
+  else
+    net_->make<nn::Conv2d>("conv2", wide(8), wide(16), 3, nn::Conv2dOptions{.pad = 1});
   net_->make<nn::ReLU>("relu2");
   net_->make<nn::MaxPool2d>("pool2");
   if (bug("Z37")) net_->make<Function>("view", checks::viewed_for_permuted);
@@ -127,6 +186,7 @@ void Fixture::digits_network() {
     net_->add("fc1c", shared);
     net_->make<nn::ReLU>("relu3c");
   }
+  if (bug("Z92")) net_->make<Function>("tiles", full_tiles);
   if (bug("Z38"))
     net_->make<Function>("centre", [](const Tensor& x) { return sub(x, mean(x, {0})); });
   if (bug("Z40"))
@@ -144,9 +204,16 @@ void Fixture::digits_network() {
 void Fixture::mnist_network() {
   std::int64_t in = 1;
   for (const auto& [out, suffix] : {std::pair{8, "1"}, std::pair{16, "2"}}) {
+    if (bug("Z88") && in == 8)  // every second row of 14 with 8 channels
+      net_->make<Function>("dgrad", [](const Tensor& x) {
+        return spoiled_gradient(x, [](std::size_t i) { return i / (14 * 8) % 2 == 1; });
+      });
     net_->make<nn::Conv2d>(std::string("conv") + suffix, in, out, 3,
                            nn::Conv2dOptions{.stride = 2, .pad = 1, .bias = bug("Z87")});
-    net_->make<nn::BatchNorm2d>(std::string("bn") + suffix, out);
+    if (bug("Z91"))
+      net_->make<ConstantDeviation>(std::string("bn") + suffix, out);
+    else
+      net_->make<nn::BatchNorm2d>(std::string("bn") + suffix, out);
     net_->make<nn::ReLU>(std::string("relu") + suffix);
     in = out;
   }

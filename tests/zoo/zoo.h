@@ -35,6 +35,15 @@ struct Silence {
 Silence listen(const Healthy& healthy, std::uint64_t seed,
                const std::vector<checks::Check>& checks);
 
+// What a bug does to the result of a training, over some seeds: the accuracy that is reported, or
+// of numbers the mean squared error.
+struct Harm {
+  double healthy = 0, spoiled = 0;  // means
+  double error = 0;                 // of their difference
+  bool harmful() const;             // by more than three of it; else the bug is latent
+};
+Harm harm_of(const Row& row, std::int64_t seeds);
+
 // How many bugs nobody finds without this check.
 std::int64_t necessary_for(std::string_view check, const std::vector<Judged>& all);
 
