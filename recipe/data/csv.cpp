@@ -8,6 +8,15 @@
 namespace cucina::data {
 namespace {
 
+// Enough of a cell to find it by.
+std::string in_one_line(std::string cell) {
+  constexpr std::size_t kShown = 40;
+  if (cell.size() > kShown) cell = cell.substr(0, kShown) + "...";
+  std::replace_if(
+      cell.begin(), cell.end(), [](unsigned char c) { return c < ' '; }, ' ');
+  return cell;
+}
+
 struct Reader {
   std::string_view text;
   const std::string& path;
@@ -62,7 +71,7 @@ struct Reader {
       if (text[at] != ',')
         fail(ExitCode::bad_file,
              "{}: line {}: a comma or the line's end is due behind '{}'; quote the whole cell",
-             path, line, row.cells.back());
+             path, line, in_one_line(row.cells.back()));
       ++at;
     }
   }
