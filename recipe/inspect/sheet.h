@@ -1,4 +1,4 @@
-// Contact sheets: rows of small images with a line of text below each.
+// Contact sheets of a data set's images.
 #pragma once
 
 #include <string>
@@ -6,12 +6,13 @@
 
 #include "recipe/data/picture.h"
 #include "recipe/inspect/subject.h"
+#include "recipe/report/contact_sheet.h"
 
 namespace cucina::inspect {
 
 struct Tile {
   Ref image;
-  std::string caption = {};  // capitals, digits and - + . : / > ( ) %; others become spaces
+  std::string caption = {};  // as report::Tile's
 };
 
 struct Sheet {
@@ -20,11 +21,9 @@ struct Sheet {
   std::vector<std::vector<Tile>> rows;
 };
 
-// The tiles of a list in rows of `columns`.
-std::vector<std::vector<Tile>> in_rows(const std::vector<Tile>& tiles, std::size_t columns = 12);
+using report::in_rows;
 
-// Draws it: images enlarged by a whole factor to about 64 pixels (large ones are scaled down),
-// white where a pixel holds the data set's highest value.
+// Draws it, white where a pixel holds the data set's highest value.
 data::Picture draw(const Sheet& sheet, const Subject& subject);
 
 }  // namespace cucina::inspect

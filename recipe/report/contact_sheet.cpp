@@ -86,16 +86,6 @@ data::Picture drawn(const data::Picture& picture, const data::PictureSize& size)
 
 }  // namespace
 
-std::vector<std::vector<Tile>> in_rows(const std::vector<Tile>& tiles, std::size_t columns) {
-  std::vector<std::vector<Tile>> rows;
-  for (std::size_t i = 0; i < tiles.size(); i += columns) {
-    const auto begin = tiles.begin() + static_cast<std::ptrdiff_t>(i);
-    rows.emplace_back(begin,
-                      begin + static_cast<std::ptrdiff_t>(std::min(columns, tiles.size() - i)));
-  }
-  return rows;
-}
-
 data::Picture contact_sheet(const std::vector<std::vector<Tile>>& rows) {
   std::size_t columns = 1;
   data::PictureSize tile{kTile, kTile, 3};

@@ -56,7 +56,7 @@ TEST(Sheet, ListsAreBrokenIntoRows) {
   ASSERT_EQ(rows.size(), 3u);
   EXPECT_EQ(rows[0].size(), 12u);
   EXPECT_EQ(rows[2].size(), 1u);
-  EXPECT_TRUE(in_rows({}).empty());
+  EXPECT_TRUE(in_rows(std::vector<Tile>()).empty());
 }
 
 TEST(Statistics, AreTheSetsOwn) {
