@@ -6,7 +6,11 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/autograd.h"
 #include "core/error.h"
+#include "kernels/softmax_cross_entropy/softmax_cross_entropy.h"
+#include "nn/init.h"
+#include "nn/parameter_arena.h"
 #include "recipe/check/declared_loss.h"
 #include "recipe/check/people.h"
 #include "recipe/check/results.h"
@@ -143,6 +147,66 @@ TEST(Compare, CountsPairsAndKnowsChance) {
   EXPECT_NEAR(found.p, 0.2153, 1e-4);  // 2 sum of C(32, k) / 2^32 over k <= 12
   EXPECT_EQ(skeleton::compare(first, first).p, 1);
   EXPECT_NE(error_of([&] { skeleton::compare(first, {}); }).find("100 and 0"), std::string::npos);
+}
+
+// Numbers in four heaps, of classes 1, 0, 1 and 0, and a network with so many hidden units.
+class Heaps {
+ public:
+  explicit Heaps(double units) {
+    const auto hidden = static_cast<std::int64_t>(units);
+    net_->make<nn::Linear>("fc1", 1, hidden);
+    net_->make<nn::ReLU>("relu");
+    net_->make<nn::Linear>("fc2", hidden, 2);
+    nn::initialise(*net_, 9, nn::initial_named("kaiming-normal"));
+    arena_ = std::make_unique<nn::ParameterArena>(*net_);
+    adam_ =
+        std::make_unique<optim::Adam>(optim::Flat{.values = arena_->values(),
+                                                  .gradients = arena_->gradients(),
+                                                  .decayed = arena_->segments().front().weights_end,
+                                                  .alignment = arena_->alignment()},
+                                      optim::AdamOptions{.learning_rate = 1e-2});
+    task_ = task_for(net_);
+    task_.classes = 2;
+    task_.loss = [](const Tensor& z, const Tensor& t) { return softmax_cross_entropy(z, t).loss; };
+    task_.train = [](std::int64_t, const Visit& visit) {
+      std::vector<float> x;
+      std::vector<std::int32_t> labels;
+      for (int i = 0; i < 16; ++i) {
+        const int heap = i < 7 ? 0 : i < 14 ? 1 : i - 12;
+        x.push_back(static_cast<float>(2 * heap - 3 + 0.05 * (i % 7)));
+        labels.push_back(1 - heap % 2);
+      }
+      visit({Tensor::from(x, {16, 1}), Tensor::from(labels, {16})});
+    };
+    task_.step = [this](const Batch& batch) {
+      arena_->clear_gradients();
+      backward(task_.loss(task_.forward(batch.inputs), batch.targets));
+      arena_->complete_gradients();
+      adam_->step();
+    };
+    add_state(&task_, *adam_);
+    task_.widened = [units](double width, std::uint64_t) {
+      const auto wider = std::make_shared<Heaps>(units * width);
+      return std::shared_ptr<Task>(wider, &wider->task_);
+    };
+  }
+  Task& task() { return task_; }
+
+ private:
+  std::shared_ptr<nn::Sequential> net_ = std::make_shared<nn::Sequential>();
+  std::unique_ptr<nn::ParameterArena> arena_;
+  std::unique_ptr<optim::Adam> adam_;
+  Task task_;
+};
+
+TEST(OverfitOneBatch, MakesASmallNetworkWiderBeforeItFails) {
+  Heaps small(1);
+  const Result wider = run_check(overfit_one_batch(), small.task());
+  EXPECT_EQ(wider.verdict.outcome, Outcome::pass) << table_row(wider, false);
+  EXPECT_NE(wider.verdict.found.find("times the width"), std::string::npos) << wider.verdict.found;
+  small.task().widened = nullptr;
+  const Result failed = run_check(overfit_one_batch(), small.task());
+  EXPECT_EQ(failed.verdict.outcome, Outcome::fail) << table_row(failed, false);
 }
 
 data::ImageSet squares(std::int64_t n, std::uint64_t seed) {

@@ -4,6 +4,7 @@
 
 #include "core/autograd.h"
 #include "kernels/binary/binary.h"
+#include "kernels/mix/mix.h"
 #include "kernels/nll_loss/nll_loss.h"
 #include "kernels/pointwise_loss/pointwise_loss.h"
 #include "kernels/reduce/reduce.h"
@@ -170,7 +171,12 @@ void Fixture::step(const checks::Batch& batch) {
   else
     net_->train(false);
   const Tensor inputs = bug("Y28") ? scale(batch.inputs, 0.5, 0.2) : batch.inputs;
-  backward(task_.loss(task_.forward(inputs), batch.targets));
+  const MixedBatch mixed = trap("mixup") ? mix(inputs, batch.targets, 10,
+                                               {.how = {.mixup = 0.2f},
+                                                .random = RandomStream(config_.seed, "mix"),
+                                                .step = optimizer_->steps()})
+                                         : MixedBatch{inputs, batch.targets};
+  backward(task_.loss(task_.forward(mixed.images), mixed.targets));
   if ((call + 1) % every != 0) return;
   arena_->complete_gradients();
   const Tensor& g = arena_->gradients();
@@ -355,6 +361,7 @@ void Fixture::make_task() {
     if (bug("Y27")) std::rotate(second.begin(), second.begin() + 1, second.end());
   }
   if (trap("accumulation")) task_.steps_per_update = kAccumulated;
+  task_.mixes_targets = trap("mixup");
   task_.informative = !trap("noise");
   task_.causal = causal();
   if (trap("frozen")) task_.frozen = {"conv"};

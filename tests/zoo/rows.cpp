@@ -428,6 +428,8 @@ const std::vector<Healthy>& healthy() {
       {"digits", "augmentation"},
       {"digits", "0-to-1"},
       {"digits", "annotators"},
+      {"digits", "mixup"},
+      {"digits", "silent"},
       {"digits", "early-stopping"},
       {"digits", "pretrained"},
       {"mnist", ""},
