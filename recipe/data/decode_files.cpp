@@ -119,7 +119,7 @@ std::vector<std::string> classes_of(const Files& train) {
 std::int32_t class_of(const LabelledFile& file, const std::vector<std::string>& names) {
   const auto at = std::find(names.begin(), names.end(), file.label);
   if (at == names.end())
-    fail(ExitCode::bad_file, "{}{}: its class '{}' has no image in train; add some, or remove it",
+    fail(ExitCode::bad_file, "{}{}: its class {:?} has no image in train; add some, or remove it",
          file.where.empty() ? "" : file.where + ": ", file.name, file.label);
   return static_cast<std::int32_t>(at - names.begin());
 }

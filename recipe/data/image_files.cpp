@@ -145,7 +145,7 @@ Dataset load_image_csv(const fs::path& csv, const Limits& limits) {
            cells[0].empty() ? "path" : "label");
     const auto split = cells.size() > 2 ? split_named(cells[2]) : Split::train;
     if (!split)
-      fail(ExitCode::bad_file, "{}: '{}' is no split; write train, val or test", where, cells[2]);
+      fail(ExitCode::bad_file, "{}: {:?} is no split; write train, val or test", where, cells[2]);
     const fs::path file = csv.parent_path() / cells[0];
     std::error_code ignored;
     if (!fs::exists(file, ignored) && limits.unreadable == nullptr)

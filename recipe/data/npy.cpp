@@ -146,7 +146,7 @@ std::vector<std::int32_t> labels_of(const NpyArray& array, const std::string& pa
   const std::uint64_t size = element_bytes(array.dtype);
   const char kind = array.dtype[1];
   if (kind != 'i' && kind != 'u')
-    fail(ExitCode::bad_file, "{}: labels of dtype {}; save integers, such as int64", path,
+    fail(ExitCode::bad_file, "{}: labels of dtype {:?}; save integers, such as int64", path,
          array.dtype);
   const bool swapped = array.dtype[0] == '>';
   std::vector<std::int32_t> labels;
@@ -171,9 +171,10 @@ ImageSet read_pair(const Pair& pair, const Limits& limits, Sha256* sha) {
   NpyArray images = read_npy(pair.images, limits.file_bytes);
   const std::size_t rank = images.shape.size();
   if (images.dtype != "|u1" && images.dtype != "<u1" && images.dtype != "=u1")
-    fail(ExitCode::bad_file,
-         "{}: images of dtype {}; save them as uint8, 0 to 255: (255 * x).round().astype('uint8')",
-         path, images.dtype);
+    fail(
+        ExitCode::bad_file,
+        "{}: images of dtype {:?}; save them as uint8, 0 to 255: (255 * x).round().astype('uint8')",
+        path, images.dtype);
   if (rank == 4 && images.shape[3] != 1 && images.shape[3] != 3 &&
       (images.shape[1] == 1 || images.shape[1] == 3))
     fail(ExitCode::bad_file,
@@ -228,7 +229,7 @@ NpyArray read_npy(const std::filesystem::path& path, std::uint64_t most_bytes) {
   Header({reinterpret_cast<const char*>(header.data()), header.size()}, reader.path()).read(&array);
   std::uint64_t bytes = element_bytes(array.dtype);
   if (bytes == 0)
-    fail(ExitCode::bad_file, "{}: dtype '{}' is no plain number; save integers or floats",
+    fail(ExitCode::bad_file, "{}: dtype {:?} is no plain number; save integers or floats",
          reader.path(), array.dtype);
   bool fits = true;
   for (const std::int64_t each : array.shape)

@@ -119,7 +119,7 @@ TEST(ImageFolders, WhatIsWrongIsNamedByItsPath) {
   {
     const Cats cats;
     write_png(cats / "val/eel/0.png", smooth(8, 6, 3, 1));
-    cats.expect_refused({"val/eel/0.png: its class 'eel' has no image in train"});
+    cats.expect_refused({"val/eel/0.png: its class \"eel\" has no image in train"});
   }
   {
     const Cats cats;
@@ -198,7 +198,7 @@ TEST(ImageCsv, WhatIsWrongIsNamedByItsLine) {
   refused("path,label\ntrain/cat/0.png,\n", {"line 2: its label is empty"});
   refused("path,label\n\"train/cat/0.png,cat\n", {"line 2: a quote is opened and never closed"});
   refused("path,label\n\"train\"/cat/0.png,cat\n", {"line 2: a comma or the line's end is due"});
-  refused("path,label,split\ntrain/cat/0.png,cat,dev\n", {"line 2: 'dev' is no split"});
+  refused("path,label,split\ntrain/cat/0.png,cat,dev\n", {"line 2: \"dev\" is no split"});
   refused(std::string("path,label\n\0", 12), {"byte 11: a NUL byte"});
   write_text(cats / "train/cat/bad.png", "x");
   refused("path,label\ntrain/cat/0.png,cat\ntrain/cat/bad.png,cat\n",

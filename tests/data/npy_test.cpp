@@ -114,11 +114,11 @@ TEST(Npy, MalformedFilesAreRefused) {
   refused("{'descr': '|u1', 'fortran_order': Maybe, 'shape': (3,), }", {}, {"not as NumPy writes"});
   refused("{'descr': '|u1', 'fortran_order': True, 'shape': (3, 2, 2), }", Bytes(12),
           {"Fortran's order", "ascontiguousarray"});
-  refused(header("|O", "(3,)"), {}, {"dtype '|O' is no plain number"});
+  refused(header("|O", "(3,)"), {}, {"dtype \"|O\" is no plain number"});
   refused(header("|u1", "(-3, 2)"), {}, {"not as NumPy writes"});
   refused(header("|u1", "(4294967296, 4294967296, 2)"), {}, {"more than", "bytes allowed"});
   refused(header("|u1", "(99999999999999999999,)"), {}, {"not as NumPy writes"});
-  refused(header("<f4", "(3, 2, 2)"), Bytes(48), {"dtype <f4", "uint8"});
+  refused(header("<f4", "(3, 2, 2)"), Bytes(48), {"dtype \"<f4\"", "uint8"});
   refused(header("|u1", "(3, 3, 4, 4)"), Bytes(144), {"channels first", "transpose(0, 2, 3, 1)"});
   refused(header("|u1", "(12,)"), Bytes(12), {"shape (12)", "images are (n, h, w)"});
   refused(header("|u1", "(0, 2, 2)"), {}, {"has no images"});
@@ -134,7 +134,7 @@ TEST(Npy, LabelsThatMeanNothingAreRefused) {
   arrays.labels(header("|i1", "(3,)"), {0, 0xff, 1});
   arrays.expect_refused({"train_labels.npy: label 1 is -1"});
   arrays.labels(header("<f4", "(3,)"), Bytes(12, 0));
-  arrays.expect_refused({"labels of dtype <f4"});
+  arrays.expect_refused({"labels of dtype \"<f4\""});
   arrays.labels(header("|u1", "(3,)"), {0, 1, 0});
   write(arrays / "test_images.npy", npy(header("|u1", "(1, 2, 2)"), Bytes(4)));
   arrays.expect_refused({"test_images.npy is there without test_labels.npy"});
