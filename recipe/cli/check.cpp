@@ -14,6 +14,7 @@
 #include "recipe/check/trainer_task.h"
 #include "recipe/cli/command.h"
 #include "recipe/cli/config_option.h"
+#include "recipe/cli/people_option.h"
 #include "recipe/cli/setup_option.h"
 #include "recipe/report/color.h"
 #include "recipe/skeleton/fingerprint.h"
@@ -27,6 +28,7 @@ struct Options : SetupOptions {
   std::string explain;
   std::string plant = "none";
   std::string color = "auto";
+  PeopleOption people;
   std::string out;
   bool json = false;
 };
@@ -60,6 +62,7 @@ int run(Options options) {
   nn::Model model = make_model(options, data);
   skeleton::Trainer trainer(model, data, train);
   checks::Task task = checks::task_of(trainer, model, data, train);
+  show_people(options.people, &task, data.validation.n);
   if (options.plant != "none") checks::plant(options.plant, trainer, &task);
 
   const auto show = [&](const checks::Result& result) {
@@ -107,6 +110,7 @@ Run add_check(CLI::App& app) {
   for (const checks::Plant& each : checks::plants()) planted.emplace_back(each.name);
   add_choice(app, "--plant", &options->plant, planted,
              "Plant a bug first, to see it found: for demonstration");
+  add_people(app, &options->people);
   app.add_option("--out", options->out,
                  "Leave pictures in this folder: inputs just before the net, known images, "
                  "predictions over time; docs/recipe.md tells how to read them")

@@ -21,10 +21,11 @@ Agreement agreement_of(std::span<const std::int32_t> a, std::span<const std::int
   const auto n = static_cast<double>(a.size());
   Agreement result{.n = static_cast<std::int64_t>(a.size())};
   for (std::size_t i = 0; i < a.size(); ++i) {
-    result.share += a[i] == b[i] ? 1 / n : 0;
+    result.share += a[i] == b[i];
     of_a[static_cast<std::size_t>(a[i])] += 1 / n;
     of_b[static_cast<std::size_t>(b[i])] += 1 / n;
   }
+  result.share /= n;  // a sum of shares would not be exactly 1
   double by_chance = 0;
   for (std::size_t k = 0; k < classes; ++k) by_chance += of_a[k] * of_b[k];
   result.error = std::sqrt(result.share * (1 - result.share) / n);

@@ -1,5 +1,7 @@
 // Promises of `cucina check`: exit codes, the table and JSON, planted bugs found by their check,
 // and misuse in one sentence.
+#include <fmt/format.h>
+
 #include <nlohmann/json.hpp>
 
 #include "tests/cli/program.h"
@@ -77,6 +79,47 @@ TEST(Check, TheTableHasALinePerCheckAndNoColourInAFile) {
   EXPECT_EQ(outcome.out.find('\x1b'), std::string::npos);
   const Outcome colored = run(data(), check({"--only", "schedule_audit", "--color", "always"}));
   EXPECT_NE(colored.out.find('\x1b'), std::string::npos);
+}
+
+TEST(Check, TwoPeoplesLabelsAreCompared) {
+  // Twenty images, the people differ in the last two; the second file has another order and a
+  // header.
+  std::string first, second = "index,label\n";
+  for (int i = 0; i < 20; ++i) {
+    first += fmt::format("{},{}\n", i, i % 10);
+    second += fmt::format("{},\"{}\"\r\n", 19 - i, (19 - i) % 10 + (i < 2 ? -1 : 0));
+  }
+  const auto write = [](const char* name, const std::string& text) {
+    data::write(data() / name, Bytes(text.begin(), text.end()));
+  };
+  write("a.csv", first);
+  write("b.csv", second);
+  const auto judge = [](const char* a, const char* b, const char* accuracy) {
+    return run(data(), check({"--only", "human_baseline", "--json", "--people", a, b,
+                              "--model-accuracy", accuracy}));
+  };
+  const Json verdict = Json::parse(judge("a.csv", "b.csv", "0.9").out)["checks"][0];
+  EXPECT_EQ(verdict["outcome"], "pass") << verdict;
+  // They agree on 0.9 of them; by chance on 0.1, as each names every class about twice.
+  EXPECT_NEAR(verdict["measured"], (0.9 - 0.1) / (1 - 0.1), 0.01);
+  EXPECT_EQ(Json::parse(judge("a.csv", "a.csv", "0.9").out)["checks"][0]["reasons"][0],
+            "same-annotation");
+  write("c.csv", "0,1\n1,9\n0,2\n");
+  write("d.csv", "0,1\n5000,1\n");
+  write("e.csv", "0,grey\n");
+  write("f.csv", "0\n");
+  write("g.csv", "30,1\n");
+  for (const auto& [file, part] : std::vector<std::pair<const char*, const char*>>{
+           {"c.csv", "c.csv: line 3: image 0 is named twice"},
+           {"d.csv", "d.csv: line 2: '5000' is no image"},
+           {"e.csv", "e.csv: line 1: 'grey' is none of the 10 classes"},
+           {"f.csv", "f.csv: line 1: 1 cells"},
+           {"g.csv", "name no image that is in both"},
+           {"absent.csv", "absent.csv"}}) {
+    const Outcome outcome = judge("a.csv", file, "0.9");
+    EXPECT_EQ(outcome.code, 3) << file << outcome.err;
+    EXPECT_NE(outcome.err.find(part), std::string::npos) << outcome.err;
+  }
 }
 
 TEST(Check, LeavesPicturesWhereAskedTo) {
