@@ -22,9 +22,9 @@ TEST(Picture, PngOfEveryKindIsExpandedToBytes) {
                 {1, 2, 3, 4, 5, 6});
   expect_pixels(png_of(1, 8, {.depth = 1}, {0b10100000}), {1, 8, 1}, {255, 0, 255, 0, 0, 0, 0, 0});
   expect_pixels(png_of(1, 2, {.depth = 4}, {0x0f}), {1, 2, 1}, {0, 255});
-  // 16 bits: 0x8080 is 128.5 * 256, 0xffff all of it.
-  expect_pixels(png_of(1, 3, {.depth = 16}, {0, 0, 0x80, 0x80, 0xff, 0xff}), {1, 3, 1},
-                {0, 128, 255});
+  // 16 bits are rounded, not cut off: 0x00ff is 0.99 / 255 of 0xffff.
+  expect_pixels(png_of(1, 3, {.depth = 16}, {0, 0xff, 0x80, 0x80, 0xff, 0xff}), {1, 3, 1},
+                {1, 128, 255});
   const PngKind palette{.color = PNG_COLOR_TYPE_PALETTE, .palette = {{10, 20, 30}, {200, 100, 0}}};
   expect_pixels(png_of(1, 2, palette, {1, 0}), {1, 2, 3}, {200, 100, 0, 10, 20, 30});
 }

@@ -181,6 +181,16 @@ TEST(Outliers, FiveBrightImagesOfFiveThousandAreTheFirst) {
   EXPECT_EQ(found.sheets[0].rows[1][0].image.split, Split::train);
 }
 
+TEST(Outliers, DarkImagesStandApartToo) {
+  data::Dataset data = healthy(5000, 300);
+  for (std::int64_t at = 0; at < 144; ++at)
+    image(&data.test, 7)[at] = static_cast<std::uint8_t>(at % 3);
+  expect_found(outliers(), data, Outcome::warn, "brightness", "test 7: 1");
+  const Found found = inspected(outliers(), data);
+  EXPECT_EQ(found.details["brightness"]["apart_low"].size(), 1u);
+  EXPECT_EQ(found.details["brightness"]["apart_high"].size(), 0u);
+}
+
 // A second group is no outlier.
 TEST(Outliers, TwoKindsOfImagesAreLeftInPeace) {
   data::Dataset data = healthy(2000, 300);
