@@ -99,6 +99,8 @@ int main(int argc, char** argv) {
   task.validation = validation;
   task.classes = 2;
   task.train_examples = kTrain;
+  task.learning_rate = 3e-3;
+  task.optimizer = {.kind = checks::OptimizerKind::adam};
   checks::add_state(&task, adam);
   const std::vector<checks::Result> results =
       checks::run_checks(checks::all_checks(), task, [](const checks::Result& result) {
