@@ -30,7 +30,6 @@ void factor(std::vector<double>* a, std::int64_t d) {
     m[j * d + j] = root;
     std::vector<double> column(static_cast<std::size_t>(d));
     for (std::int64_t i = j + 1; i < d; ++i) column[i] = m[i * d + j] /= root;
-#pragma omp parallel for schedule(static, 16) if (d - j > 256)
     for (std::int64_t i = j + 1; i < d; ++i) {
       const double by = column[i];
       double* row = m + i * d;
@@ -253,8 +252,10 @@ FoldedFit::FoldedFit(const Tensor& features, int folds) : features_(features), f
     grams.push_back(matmul(rows, rows, {.transpose_a = true}).to_vector<float>());
     for (std::size_t i = 0; i < all.size(); ++i) all[i] += grams.back()[i];
   }
+  factors_.assign(static_cast<std::size_t>(folds), all);
+#pragma omp parallel for schedule(dynamic)
   for (int fold = 0; fold < folds; ++fold) {
-    std::vector<double>& gram = factors_.emplace_back(all);
+    std::vector<double>& gram = factors_[static_cast<std::size_t>(fold)];
     for (std::size_t i = 0; i < gram.size(); ++i) gram[i] -= grams[fold][i];
     const auto n = static_cast<double>(features.size(0) - (begin(fold + 1) - begin(fold)));
     for (std::int64_t i = 0; i < d; ++i) gram[i * d + i] += kPenalty * n + 1e-3;
