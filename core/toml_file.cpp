@@ -86,7 +86,7 @@ Json to_json(const std::string& path, const toml::node& node, const std::string&
     Json object = Json::object();
     for (const auto& [key, value] : *table) {
       const std::string name(key.str());
-      object[name] = to_json(path, value, place + "/" + name, depth + 1, file);
+      object[name] = to_json(path, value, fmt::format("{}/{}", place, name), depth + 1, file);
     }
     return object;
   }
@@ -94,7 +94,7 @@ Json to_json(const std::string& path, const toml::node& node, const std::string&
     Json list = Json::array();
     for (const toml::node& value : *array)
       list.push_back(
-          to_json(path, value, place + "/" + std::to_string(list.size()), depth + 1, file));
+          to_json(path, value, fmt::format("{}/{}", place, list.size()), depth + 1, file));
     return list;
   }
   if (const auto* text = node.as_string()) return text->get();
