@@ -50,6 +50,28 @@ bool cuda_available();
 // Throws Error (exit code 4) saying why there is no GPU to compute on; returns when there is one.
 void require_cuda();
 
+// Work that was recorded once, to be launched again and again: all its kernels for the price of one
+// call.
+class CudaGraph {
+ public:
+  // Records what `work` puts on the stream of cuda's ops; none of it is done yet. Memory that
+  // `work` takes it must give back.
+  //   throws   what `work` throws; Error when it waits for the device, copies from or to the host,
+  //   or
+  //            does anything else that cannot be recorded
+  explicit CudaGraph(const std::function<void()>& work);
+  ~CudaGraph();
+  CudaGraph(const CudaGraph&) = delete;
+  CudaGraph& operator=(const CudaGraph&) = delete;
+
+  // Puts all of it on the stream.
+  void launch() const;
+
+ private:
+  void* const stream_;
+  void* const graph_;
+};
+
 // Is work on this stream recorded into a graph rather than done? Never on the cpu.
 bool is_capturing(const Stream& stream);
 // How long the GPU takes for what `work` puts on `stream`, a stream of a GPU that is not capturing.

@@ -171,8 +171,14 @@ void copy_bytes(void* to, Device to_device, const void* from, Device from_device
     return;
   }
   const Stream stream = Stream::current(Device::cuda);
+  // A graph would copy from or to what lies at that address of the host when it is launched.
+  if (to_device != from_device && is_capturing(stream))
+    fail("a copy of {} bytes from {} to {} cannot be part of a graph", bytes, name(from_device),
+         name(to_device));
   cuda_runtime()->copy(to, from, bytes, stream.native());
-  if (to_device != from_device) stream.synchronize();
+  // The host's memory is pageable: CUDA has read it when the call returns, but may still write to
+  // it.
+  if (to_device == Device::cpu) stream.synchronize();
 }
 
 void zero_bytes(void* data, Device device, std::size_t bytes) {

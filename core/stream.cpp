@@ -43,6 +43,12 @@ double gpu_seconds(const Stream& stream, const std::function<void()>& work) {
   return cuda_runtime()->seconds(stream.native(), work);
 }
 
+CudaGraph::CudaGraph(const std::function<void()>& work)
+    : stream_(Stream::current(Device::cuda).native()),
+      graph_(cuda_runtime()->capture(stream_, work)) {}
+CudaGraph::~CudaGraph() { cuda_runtime()->destroy_graph(graph_); }
+void CudaGraph::launch() const { cuda_runtime()->launch_graph(graph_, stream_); }
+
 void Stream::synchronize() const {
   if (device_ == Device::cuda) cuda_runtime()->synchronize(native_);
 }

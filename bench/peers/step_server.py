@@ -17,8 +17,6 @@ import torch
 import train_step
 
 TRIAL_SECONDS = 0.5  # of each way
-COLOR = (3, 32, 32)
-RATE = 1e-12  # as in train_step_bench, which says why
 
 
 def resident(field):
@@ -41,13 +39,11 @@ def run(seconds, step, clock):
 
 
 def ways(model, batch, bf16):
-    image = train_step.GRAY if model == "lenet5" or model.startswith("mnist") else COLOR
     for layout_name, layout in (("channels last", torch.channels_last),
                                 ("contiguous", torch.contiguous_format)):
         for fused in (False, True):
             try:
-                step = train_step.Step(model, batch, "cpu", bf16, image=image, layout=layout,
-                                       fused=fused, lr=RATE)
+                step = train_step.Step(model, batch, "cpu", bf16, layout=layout, fused=fused)
                 step()
             except (RuntimeError, TypeError):
                 continue  # this version has no fused Adam on a CPU

@@ -13,15 +13,22 @@ from torch.nn import functional as F
 import measure
 import networks
 
-CASES = (("lenet5", 64), ("lenet5", 128), ("resnet20", 128))
-GRAY = (1, 28, 28)
+CASES = (("lenet5", 1), ("lenet5", 64), ("lenet5", 256), ("mnist-fast", 64), ("mnist-dropout2d", 64),
+         ("resnet20", 128), ("resnet18", 64), ("airbench94", 256))
+COMPILED = (("lenet5", 64), ("resnet20", 128))  # a minute each
+GRAY, COLOR = (1, 28, 28), (3, 32, 32)
+
+
+def image_of(model):
+    return GRAY if model == "lenet5" or model.startswith("mnist") else COLOR
 
 
 class Step:
     """One training step on a batch of images (c, h, w) that stays where it is."""
 
-    def __init__(self, model, batch, device, bf16, compiled=False, capturable=False, image=GRAY,
-                 layout=torch.channels_last, fused=False, lr=1e-3):
+    def __init__(self, model, batch, device, bf16, compiled=False, capturable=False,
+                 layout=torch.channels_last, fused=False, lr=1e-12):  # train_step_bench says why
+        image = image_of(model)
         self.net = networks.make(model, device, image[0], layout)
         self.forward = torch.compile(self.net, mode="max-autotune") if compiled else self.net
         options = {"fused": True, "capturable": capturable} if device == "cuda" else \
@@ -71,14 +78,14 @@ def dtype_of(device, bf16):
 
 def rows(device, deadline, say, compiled=False):
     """A row for each network, batch, dtype and way to run it; what fails is said so."""
-    for model, batch in CASES:
+    for model, batch in COMPILED if compiled else CASES:
         for bf16 in (False, True) if device == "cuda" else (False,):
             for who, make in variants(model, batch, device, bf16, compiled):
                 if time.monotonic() > deadline:
                     say(f"no time for {who}, {model}")
                     continue
                 try:
-                    samples = measure.measure(device, make(), seconds=0.5)
+                    samples = measure.measure(device, make(), seconds=0.25)
                 except Exception as error:  # a compiler that is not there, say
                     say(f"{who}, {model}: {type(error).__name__}: {str(error).splitlines()[0]}")
                     continue

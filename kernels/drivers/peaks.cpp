@@ -126,13 +126,12 @@ double device_node_seconds(const CudaRuntime& cuda) {
   constexpr int kNodes = 200;
   const auto word = Storage::allocate(sizeof(int), Device::cuda);
   void* const stream = Stream::current(Device::cuda).native();
-  void* const graph = cuda.capture(stream, [&] {
+  const CudaGraph graph([&] {
     for (int i = 0; i < kNodes; ++i) cuda.zero(word->data(), sizeof(int), stream);
   });
-  const auto launch = [&] { cuda.launch_graph(graph, stream); };
+  const auto launch = [&] { graph.launch(); };
   double best = cuda.seconds(stream, launch);
   for (int i = 0; i < 10; ++i) best = std::min(best, cuda.seconds(stream, launch));
-  cuda.destroy_graph(graph);
   return best / kNodes;
 }
 

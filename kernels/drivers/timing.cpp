@@ -73,26 +73,19 @@ double now() {
 // A call captured into a graph that goes through all sets, or through enough of them.
 class Replayed {
  public:
-  Replayed(Repeated& repeated, std::int64_t steps) : steps_(steps) {
-    stream_ = Stream::current(Device::cuda).native();
-    graph_ = cuda_runtime()->capture(stream_, [&] {
-      for (std::int64_t i = 0; i < steps; ++i) repeated.step();
-    });
-  }
-  ~Replayed() { cuda_runtime()->destroy_graph(graph_); }
-  Replayed(const Replayed&) = delete;
-  Replayed& operator=(const Replayed&) = delete;
+  Replayed(Repeated& repeated, std::int64_t steps)
+      : steps_(steps), graph_([&] {
+          for (std::int64_t i = 0; i < steps; ++i) repeated.step();
+        }) {}
 
   double seconds_per_step() {
-    return cuda_runtime()->seconds(stream_, [&] {
-      cuda_runtime()->launch_graph(graph_, stream_);
-    }) / static_cast<double>(steps_);
+    const double all = gpu_seconds(Stream::current(Device::cuda), [&] { graph_.launch(); });
+    return all / static_cast<double>(steps_);
   }
 
  private:
   std::int64_t steps_;
-  void* stream_;
-  void* graph_;
+  CudaGraph graph_;
 };
 
 // One backend while it is timed: a sample is the mean of `steps` calls.

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "kernels/common/precision.h"
 #include "nn/fusion.h"
 #include "nn/init.h"
 #include "recipe/cli/config_option.h"
@@ -78,8 +79,9 @@ void add_setup(CLI::App& app, SetupOptions* options) {
   add_integer(app, "--lookahead", &train.lookahead, 0,
               "Every so many steps slow weights move half of the way to the weights, which go on "
               "from there; 0: never");
-  add_choice(app, "--dtype", &options->dtype, {"f32", "bf16"},
-             "Of activations; weights, their gradients and the loss stay f32");
+  add_choice(app, "--dtype", &options->dtype, {"f32", "tf32", "bf16"},
+             "bf16: of activations; weights, their gradients and the loss stay f32. tf32, on the "
+             "GPU: factors of products are rounded to 10 bits");
   app.add_flag("--no-fusion", options->no_fusion,
                "Run layers one by one; cucina models NAME shows which go together");
   add_compute(app, &options->compute);
@@ -114,6 +116,7 @@ void complete_train(SetupOptions* options) {
   options->train.seed = static_cast<std::uint64_t>(options->seed);
   options->train.schedule.kind = optim::parse_schedule(options->schedule);
   options->train.dtype = options->dtype == "bf16" ? DType::bf16 : DType::f32;
+  if (options->dtype == "tf32") set_float32_precision(Precision::tf32);
   nn::set_fusion(!options->no_fusion);
 }
 

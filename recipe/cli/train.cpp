@@ -35,6 +35,7 @@ namespace cucina::cli {
 namespace {
 
 struct Options : SetupOptions {
+  bool no_graph = false;
   std::string profile;
   std::string out;
   bool overwrite = false;
@@ -110,7 +111,7 @@ std::vector<report::Section> settings(const Options& options, const data::Datase
         {"clip_norm", train.clip_norm},
         {"clip_value", train.clip_value},
         {"accumulate", train.accumulate},
-        {"dtype", std::string(name(train.dtype))},
+        {"dtype", options.dtype},
         {"fusion", nn::fusion()},
         {"ema", train.ema},
         {"swa_start", train.swa_start},
@@ -202,6 +203,7 @@ int run(Options options) {
   const report::ColorMode color = report::parse_color_mode(options.color);
   const report::ProgressMode progress_mode =
       options.quiet ? report::ProgressMode::none : report::parse_progress_mode(options.progress);
+  options.train.graph = !options.no_graph;
   if (options.out.empty()) options.out = default_out(options);
 
   const data::Dataset data = load_data(options.data, options.quiet);
@@ -243,7 +245,11 @@ int run(Options options) {
                             .metrics = &metrics,
                             .checkpoints = options.keep_checkpoints > 0 ? &checkpoints : nullptr,
                             .trace = trace ? &*trace : nullptr,
-                            .on_best = [&] { save(directory.best_model()); }});
+                            .on_best = [&] { save(directory.best_model()); },
+                            .note =
+                                [&](const std::string& sentence) {
+                                  if (!options.quiet) fmt::print(stderr, "cucina: {}\n", sentence);
+                                }});
     if (trace) trace->write();
   }
   save(directory.model());
@@ -288,6 +294,8 @@ Run add_train(CLI::App& app) {
   skeleton::TrainOptions& train = options->train;
   add_setup(app, options.get());
   app.get_option("--data")->required();
+  app.add_flag("--no-graph", options->no_graph,
+               "cuda: launch the kernels of a step one by one, not as one CUDA graph");
   app.add_flag("--detect-anomaly", train.detect_anomaly,
                "Stop at the first op with a NaN or Inf, and name it and the tensor; slow");
   app.add_option("--profile", options->profile,

@@ -27,17 +27,22 @@ Loader::Loader(const ImageSet& set, const ChannelStats& stats, std::int64_t batc
          stats.stddev.size(), set.c);
   table_.resize(static_cast<std::size_t>(set.c));
   for (std::size_t c = 0; c < table_.size(); ++c) {
-    for (std::size_t pixel = 0; pixel < table_[c].size(); ++pixel) {
-      table_[c][pixel] =
-          static_cast<float>((static_cast<double>(pixel) - stats.mean[c]) / stats.stddev[c]);
-    }
+    const auto mean = static_cast<float>(stats.mean[c]);
+    const auto stddev = static_cast<float>(stats.stddev[c]);
+    for (std::size_t pixel = 0; pixel < table_[c].size(); ++pixel)
+      table_[c][pixel] = (static_cast<float>(pixel) - mean) / stddev;
   }
+  if (device == Device::cuda) place_set();
 }
 
 void Loader::augment(const Augmentation& how, const RandomStream& random, const Tensor& step) {
   check(how, set_.h, set_.w, set_.c);
   augmentation_ = {.how = how, .random = random, .step = step};
-  if (!is_random(how) || device_set_.images.defined()) return;
+  if (is_random(how)) place_set();
+}
+
+void Loader::place_set() {
+  if (device_set_.images.defined()) return;
   const auto tensor = [&](const std::vector<double>& values) {
     return Tensor::from(values, {set_.c}).to(DType::f32).to(device_);
   };
@@ -51,24 +56,42 @@ void Loader::augment(const Augmentation& how, const RandomStream& random, const 
   device_set_.stddev = tensor(stats_.stddev);
 }
 
-Batch Loader::gather(std::span<const std::int64_t> indices) const {
-  const Tensor labels = Tensor::empty({static_cast<std::int64_t>(indices.size())}, DType::i32);
-  auto* label = labels.data<std::int32_t>();
-  for (const std::int64_t index : indices) {
-    if (index < 0 || index >= set_.n)
-      fail("loader: image {} asked for; the set has {}", index, set_.n);
-    *label++ = set_.labels[static_cast<std::size_t>(index)];
+void Loader::choose(std::span<const std::int64_t> indices, const Tensor& choice) const {
+  const auto n = static_cast<std::int64_t>(indices.size());
+  const Tensor host = Tensor::empty({2, n}, DType::i32);
+  auto* index = host.data<std::int32_t>();
+  auto* label = index + n;
+  for (const std::int64_t i : indices) {
+    if (i < 0 || i >= set_.n) fail("loader: image {} asked for; the set has {}", i, set_.n);
+    *index++ = static_cast<std::int32_t>(i);
+    *label++ = set_.labels[static_cast<std::size_t>(i)];
   }
-  return {.images = is_random(augmentation_.how) ? augmented(indices) : standardised(indices),
-          .labels = labels.to(device_)};
+  choice.copy_from(host);
 }
 
-Tensor Loader::standardised(std::span<const std::int64_t> indices) const {
+Batch Loader::gather(std::span<const std::int64_t> indices) const {
   const auto n = static_cast<std::int64_t>(indices.size());
+  const Tensor choice = Tensor::empty({2, n}, DType::i32, device_);
+  choose(indices, choice);
+  return gather(choice);
+}
+
+Batch Loader::gather(const Tensor& choice) const {
+  const std::int64_t n = choice.size(1);
+  const Tensor indices = choice.rows(0, 1).reshape({n}), labels = choice.rows(1, 2).reshape({n});
+  if (device_ == Device::cpu && !is_random(augmentation_.how))
+    return {.images = standardised(indices), .labels = labels};
+  AugmentInputs in = device_set_;
+  in.indices = indices;
+  return {.images = cucina::augment(in, augmentation_), .labels = labels};
+}
+
+Tensor Loader::standardised(const Tensor& indices) const {
+  const std::int64_t n = indices.elements();
   const Tensor images = Tensor::empty({n, set_.h, set_.w, set_.c});
   float* x = images.data<float>();
   const std::size_t channels = table_.size();
-  for (const std::int64_t index : indices) {
+  for (const std::int32_t index : std::span(indices.data<std::int32_t>(), n)) {
     const std::span<const std::uint8_t> pixels = set_.image(index);
     if (channels == 1) {
       for (const std::uint8_t pixel : pixels) *x++ = table_[0][pixel];
@@ -76,15 +99,7 @@ Tensor Loader::standardised(std::span<const std::int64_t> indices) const {
       for (std::size_t i = 0; i < pixels.size(); ++i) *x++ = table_[i % channels][pixels[i]];
     }
   }
-  return images.to(device_);
-}
-
-Tensor Loader::augmented(std::span<const std::int64_t> indices) const {
-  const Tensor narrow = Tensor::empty({static_cast<std::int64_t>(indices.size())}, DType::i32);
-  std::copy(indices.begin(), indices.end(), narrow.data<std::int32_t>());
-  AugmentInputs in = device_set_;
-  in.indices = narrow.to(device_);
-  return cucina::augment(in, augmentation_);
+  return images;
 }
 
 // Not (n + size - 1) / size: a size may be as large as the type holds.

@@ -31,12 +31,18 @@ class Loader {
   Loader(const ImageSet& set, const ChannelStats& stats, std::int64_t batch_size, Device device);
 
   // From now on gather() changes images as `how` says, drawing numbers at `step` (i32, one element,
-  // on the loader's device), which is read then. The set goes to the device as it is.
+  // on the loader's device), which is read then.
   //   throws   Error when `how` does not suit the images
   void augment(const Augmentation& how, const RandomStream& random, const Tensor& step);
 
   // The images at `indices`, in that order.
   Batch gather(std::span<const std::int64_t> indices) const;
+
+  // The same in two steps, of which the second reads nothing but memory of the loader's device: it
+  // can be recorded once and repeated for other indices.
+  //   choice   (2, n) i32 on that device, for n indices: they and their labels
+  void choose(std::span<const std::int64_t> indices, const Tensor& choice) const;
+  Batch gather(const Tensor& choice) const;
 
   // Number of batches; the last may be smaller.
   std::int64_t batches() const;
@@ -47,15 +53,17 @@ class Loader {
   std::int64_t batch_size() const { return batch_size_; }
 
  private:
-  Tensor standardised(std::span<const std::int64_t> indices) const;
-  Tensor augmented(std::span<const std::int64_t> indices) const;
+  // Makes the set ready for the op that augments: on the GPU it is copied there.
+  void place_set();
+  Tensor standardised(const Tensor& indices) const;
 
   const ImageSet& set_;
   std::int64_t batch_size_;
   Device device_;
-  std::vector<std::array<float, 256>> table_;  // what a pixel of each channel becomes
+  // What a pixel of each channel becomes: on the cpu faster than the op, which gives the same bits.
+  std::vector<std::array<float, 256>> table_;
   ChannelStats stats_;
-  // For augmented batches.
+  // For the GPU, and for augmented batches.
   AugmentInputs device_set_;
   AugmentParams augmentation_;
 };

@@ -23,7 +23,7 @@ constexpr std::int64_t kStepsPerLogLine = 50;
 constexpr std::int64_t kEvaluationBatch = 256;  // no gradients are kept, so there is room
 // How many steps the host may run ahead of what it has read. The cpu is done when a call returns;
 // on the GPU waiting for every step would leave it idle in between.
-constexpr std::size_t kStepsAhead = 16;
+constexpr std::int64_t kStepsAhead = 16;
 
 double unix_time() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
@@ -80,6 +80,15 @@ optim::Schedule make_schedule(const TrainOptions& options, std::int64_t steps_pe
   return optim::Schedule(schedule);
 }
 
+// What layers count on the host.
+std::vector<Tensor> counters(const nn::Module& module) {
+  std::vector<Tensor> found;
+  for (const nn::NamedTensor& buffer : module.buffers())
+    if (buffer.tensor.dtype() == DType::i32 && buffer.tensor.device() == Device::cpu)
+      found.push_back(buffer.tensor);
+  return found;
+}
+
 std::unique_ptr<optim::Average> make_average(const nn::ParameterArena& arena, double decay) {
   if (decay == 0) return nullptr;
   return std::make_unique<optim::Average>(arena.values(), optim::AverageOptions{.decay = decay});
@@ -94,12 +103,28 @@ class Trainer::Epoch {
       : epoch_(epoch), trainer_(trainer), report_(report), sums_(*sums) {}
 
   void add(std::int64_t step, const StepOutcome& outcome) {
-    pending_.push_back({step, outcome});
-    if (pending_.size() >= (trainer_.options_.device == Device::cpu ? 1 : kStepsAhead)) read_all();
+    if (trainer_.options_.device == Device::cpu)
+      return read(step, outcome.losses.to_vector<float>(),
+                  outcome.correct.to_vector<std::int32_t>());
+    const std::int64_t size = trainer_.options_.batch_size, n = outcome.losses.elements();
+    if (!losses_.defined()) {
+      losses_ = Tensor::empty({kStepsAhead * size}, DType::f32, Device::cuda);
+      correct_ = Tensor::empty({kStepsAhead * size}, DType::i32, Device::cuda);
+    }
+    const std::int64_t begin = pending_.empty() ? 0 : pending_.back().end;
+    losses_.rows(begin, begin + n).copy_from(outcome.losses);
+    correct_.rows(begin, begin + n).copy_from(outcome.correct);
+    pending_.push_back({step, begin, begin + n});
+    if (std::ssize(pending_) >= kStepsAhead) read_all();
   }
 
   void read_all() {
-    for (const auto& [step, outcome] : pending_) read(step, outcome);
+    if (pending_.empty()) return;
+    const auto losses = losses_.rows(0, pending_.back().end).to_vector<float>();
+    const auto correct = correct_.rows(0, pending_.back().end).to_vector<std::int32_t>();
+    for (const auto& [step, begin, end] : pending_)
+      read(step, {losses.begin() + begin, losses.begin() + end},
+           {correct.begin() + begin, correct.begin() + end});
     pending_.clear();
   }
 
@@ -111,12 +136,11 @@ class Trainer::Epoch {
  private:
   struct Pending {
     std::int64_t step;
-    StepOutcome outcome;
+    std::int64_t begin, end;  // its images in losses_ and correct_
   };
 
-  void read(std::int64_t step, const StepOutcome& outcome) {
-    const std::vector<float> losses = outcome.losses.to_vector<float>();
-    const std::vector<std::int32_t> correct = outcome.correct.to_vector<std::int32_t>();
+  void read(std::int64_t step, const std::vector<float>& losses,
+            const std::vector<std::int32_t>& correct) {
     for (std::size_t i = 0; i < losses.size(); ++i) {
       sums_.loss.add(losses[i]);
       sums_.accuracy.add(correct[i]);
@@ -157,7 +181,9 @@ class Trainer::Epoch {
   std::int64_t epoch_;
   const Trainer& trainer_;
   const TrainReport& report_;
+  // Of the steps that were not read yet, on the GPU.
   std::vector<Pending> pending_;
+  Tensor losses_, correct_;
   EpochSums& sums_;
 };
 
@@ -176,7 +202,9 @@ Trainer::Trainer(nn::Model& model, const data::Dataset& data, const TrainOptions
       lookahead_(options.lookahead > 0 ? std::make_unique<optim::Lookahead>(arena_.values())
                                        : nullptr),
       steps_per_epoch_(count_steps(loader_, data.train.n, model)),
-      schedule_(make_schedule(options, steps_per_epoch_)) {
+      schedule_(make_schedule(options, steps_per_epoch_)),
+      graphs_([this](const Tensor& choice) { return compute(loader_.gather(choice)); },
+              counters(*model.net)) {
   model.net->move_buffers(options.device);
   loader_.augment(options.augmentation, RandomStream(options.seed, "augment"), optimizer_->steps());
   draw_for_part(0);
@@ -196,6 +224,30 @@ MixedBatch Trainer::mixed(const data::Batch& batch) const {
 }
 
 StepOutcome Trainer::step(const data::Batch& batch) {
+  begin_step();
+  const StepOutcome outcome = compute(batch);
+  end_step();
+  return outcome;
+}
+
+StepOutcome Trainer::step(std::span<const std::int64_t> indices) {
+  // Whoever looks at each op needs each op.
+  const bool as_graph = options_.graph && options_.device == Device::cuda &&
+                        !options_.detect_anomaly && trace_ == nullptr;
+  if (as_graph) {
+    begin_step();
+    const StepOutcome outcome = graphs_.run(loader_, indices);
+    end_step();
+    return outcome;
+  }
+  std::optional<report::Trace::Part> part;
+  part.emplace(trace_, "gather");
+  const data::Batch batch = loader_.gather(indices);
+  part.reset();
+  return step(batch);
+}
+
+StepOutcome Trainer::compute(const data::Batch& batch) {
   std::optional<DetectAnomaly> detect;
   if (options_.detect_anomaly) detect.emplace();
   arena_.clear_gradients();
@@ -205,7 +257,7 @@ StepOutcome Trainer::step(const data::Batch& batch) {
   const report::Trace::Part part(trace_, "update");
   if (options_.clip_value > 0) optim::clip_gradient_value(arena_.gradients(), options_.clip_value);
   if (options_.clip_norm > 0) clip_gradient_norm(arena_.gradients(), options_.clip_norm);
-  update();
+  optimizer_->step();
   if (options_.detect_anomaly) check_parameters();
   return outcome;
 }
@@ -231,14 +283,16 @@ StepOutcome Trainer::add_gradients(const Tensor& images, const Tensor& targets) 
 StepOutcome Trainer::add_gradients(const Tensor& images, const Tensor& targets, double share) {
   const Tensor logits = cast(model_(cast(images, options_.dtype)), DType::f32);
   const SoftmaxCrossEntropy outcome = softmax_cross_entropy(logits, targets);
-  backward(outcome.loss, {}, Tensor::full({}, share, DType::f32, images.device()));
+  Tensor& of_gradient = shares_[share];
+  if (!of_gradient.defined()) of_gradient = Tensor::full({}, share, DType::f32, images.device());
+  backward(outcome.loss, {}, of_gradient);
   return {.losses = outcome.losses, .correct = outcome.correct};
 }
 
-void Trainer::update() {
-  optimizer_->set_learning_rate(schedule_.at(position_.step++));
-  optimizer_->step();
-  const std::int64_t step = position_.step;
+void Trainer::begin_step() { optimizer_->set_learning_rate(schedule_.at(position_.step)); }
+
+void Trainer::end_step() {
+  const std::int64_t step = ++position_.step;
   if (lookahead_ != nullptr && step % options_.lookahead == 0) lookahead_->update();
   if (average_ != nullptr) average_->update(optimizer_->steps());
   const std::int64_t since = step - options_.swa_start;
@@ -337,13 +391,10 @@ int Trainer::train_steps(Epoch* outcomes, std::int64_t epoch, const TrainReport&
     if (trace_ != nullptr) trace_->begin_step(position_.step);
     const StepOutcome outcome = [&] {
       const report::Trace::Part whole(trace_, "step");
-      std::optional<report::Trace::Part> part;
-      part.emplace(trace_, "gather");
-      const data::Batch batch = loader_.gather(std::span(order).subspan(first, size));
-      part.reset();
-      return step(batch);
+      return step(std::span(order).subspan(first, size));
     }();
     outcomes->add(position_.step, outcome);
+    tell_refusal(report);
     const bool last = i + 1 == steps_per_epoch_;
     // An epoch that is done is validated first: a resumed training would not come back to it.
     if (const int signal = InterruptGuard::pending(); signal != 0 && !last) return signal;
@@ -353,6 +404,14 @@ int Trainer::train_steps(Epoch* outcomes, std::int64_t epoch, const TrainReport&
     }
   }
   return 0;
+}
+
+void Trainer::tell_refusal(const TrainReport& report) {
+  if (graphs_.refusal().empty() || refusal_is_told_) return;
+  refusal_is_told_ = true;
+  if (report.progress != nullptr) report.progress->pause();
+  if (report.note)
+    report.note("steps run without a CUDA graph, one kernel after the other: " + graphs_.refusal());
 }
 
 void Trainer::validate(std::int64_t epoch, const TrainReport& report, TrainResult* result) {

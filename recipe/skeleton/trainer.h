@@ -4,8 +4,10 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -22,6 +24,7 @@
 #include "recipe/report/trace.h"
 #include "recipe/skeleton/checkpoint.h"
 #include "recipe/skeleton/evaluate.h"
+#include "recipe/skeleton/step_graphs.h"
 
 namespace cucina::skeleton {
 
@@ -63,6 +66,7 @@ struct TrainOptions {
   std::int64_t checkpoint_every = 0;  // steps, besides the end of every epoch; 0: only there
   Augmentation augmentation = {};     // of training images; off
   Mixing mixing = {};                 // of the images of a step and their targets; off
+  bool graph = true;                  // on the GPU, a step is one CUDA graph
   bool detect_anomaly = false;        // stop at the first op with a NaN or Inf, and name it
   std::uint64_t seed = 1;
   Device device = Device::cpu;
@@ -76,6 +80,8 @@ struct TrainReport {
   report::Trace* trace = nullptr;
   // Called after a validation whose loss is the lowest so far.
   std::function<void()> on_best = nullptr;
+  // Called with a sentence about what is not as usual.
+  std::function<void(const std::string&)> note = nullptr;
 };
 
 struct TrainResult {
@@ -85,12 +91,6 @@ struct TrainResult {
   int signal = 0;                                       // not 0: stopped early, between two steps
 };
 
-// Images of one training step and what the model made of them.
-struct StepOutcome {
-  Tensor losses;   // one per image
-  Tensor correct;  // i32, 1 or 0
-};
-
 // Trains a model on a data set. The same seed gives the same bits on the cpu with backend `hand`,
 // whatever the number of threads.
 class Trainer {
@@ -98,6 +98,8 @@ class Trainer {
   // Moves the model's parameters into an arena on options.device. Model and data must outlive it.
   //   throws   Error when an option is out of range, or the data do not fit the model
   Trainer(nn::Model& model, const data::Dataset& data, const TrainOptions& options);
+  Trainer(const Trainer&) = delete;
+  Trainer& operator=(const Trainer&) = delete;
 
   // Goes on where a checkpoint of the same settings was made.
   //   throws   Error, exit code 3, when it is of another model or optimiser
@@ -110,6 +112,8 @@ class Trainer {
 
   // One forward, backward and update.
   StepOutcome step(const data::Batch& batch);
+  // The same for images of the training set; on the GPU as a graph, as far as the options let it.
+  StepOutcome step(std::span<const std::int64_t> indices);
   // Of the averaged parameters, where there are such.
   Evaluation evaluate(const data::ImageSet& set) const;
 
@@ -133,6 +137,8 @@ class Trainer {
   // normalises over the batch: its statistics would be of one image, and weigh as much in the
   // running ones as any other batch's. Each epoch's order leaves out another image.
   std::int64_t steps_per_epoch() const { return steps_per_epoch_; }
+  // Why steps of a training on the GPU are no graphs, once that was tried; else empty.
+  const std::string& graph_refusal() const { return graphs_.refusal(); }
   const data::ChannelStats& statistics() const { return statistics_; }
   optim::Optimizer& optimizer() { return *optimizer_; }
   const optim::Schedule& schedule() const { return schedule_; }
@@ -147,6 +153,8 @@ class Trainer {
  private:
   class Epoch;  // reads the outcomes of one epoch's steps
 
+  // What of a step is done on the device, but for averages.
+  StepOutcome compute(const data::Batch& batch);
   // The batch, or with options.mixing its images mixed and soft targets.
   MixedBatch mixed(const data::Batch& batch) const;
   // Forward and backward of all of a step's images, or of a part with that share of the gradient.
@@ -154,11 +162,15 @@ class Trainer {
   StepOutcome add_gradients(const Tensor& images, const Tensor& targets, double share);
   // Which random numbers dropout draws from now on.
   void draw_for_part(std::int64_t part) const;
-  void update();
+  // Before compute(), and after it.
+  void begin_step();
+  void end_step();
   void check_parameters() const;
   // Both return the signal that stopped them, or 0.
   int train_epoch(std::int64_t epoch, const TrainReport& report, TrainResult* result);
   int train_steps(Epoch* sums, std::int64_t epoch, const TrainReport& report);
+  // Once, where steps were to be graphs and cannot.
+  void tell_refusal(const TrainReport& report);
   void validate(std::int64_t epoch, const TrainReport& report, TrainResult* result);
   void save(const TrainReport& report) const;
   nn::Model& model_;
@@ -175,6 +187,9 @@ class Trainer {
   std::int64_t steps_per_epoch_ = 0;
   optim::Schedule schedule_;
   Position position_;
+  std::map<double, Tensor> shares_;  // on the device: a graph can take no number from the host
+  StepGraphs graphs_;
+  bool refusal_is_told_ = false;
   report::Trace* trace_ = nullptr;
 };
 

@@ -42,6 +42,12 @@ if [[ ${FAILING:-} == "$room" ]]; then
 fi
 """
 
+STEPS = """
+read -r seconds
+echo '{"who": "cucina", "parameters": 3, "peak_bytes": 7, "no_graph": "'"${REFUSAL:-}"'"}'
+echo '{"samples": [0.1, 0.1, 0.3]}'
+"""
+
 SANITIZER = """
 echo "$*" >>"$LOG"
 [[ $* != *"${FINDING:-none}"* ]] || exit 86
@@ -54,6 +60,9 @@ class GpuSuite(unittest.TestCase):
         self.here = pathlib.Path(self.folder.name)
         self.script("build/cucina", CUCINA)
         self.script("build/tests/rooms/rooms_gpu_tests", TESTS)
+        self.script("build/tests/skeleton_tests", 'echo "[       OK ] Graphs.Some (1 ms)"')
+        self.script("build/tests/core_tests", 'echo "[       OK ] Tensor.Some (1 ms)"')
+        self.script("build/bench/train_step_bench", STEPS)
         self.script("bin/nvidia-smi", 'echo "Some GPU, 580.1"')
         self.script("bin/compute-sanitizer", SANITIZER)
 
@@ -87,7 +96,7 @@ class GpuSuite(unittest.TestCase):
         self.assertFalse((self.here / "out").exists())
 
     def test_all_steps_run_and_leave_results(self):
-        names = ("build", "tests", "same_bits", "lenet", "memcheck", "racecheck", "initcheck",
+        names = ("build", "tests", "same_bits", "lenet", "graph", "memcheck", "racecheck", "initcheck",
                  "resources", "bench", "steps")
         done, steps = self.suite(*self.only(*names))
         self.assertEqual(done.returncode, 0, done.stderr)
@@ -101,8 +110,15 @@ class GpuSuite(unittest.TestCase):
         for name in names:
             self.assertIn(f"| {name} |", table)
         self.assertIn("Some GPU, 580.1", table)
-        self.assertEqual(json.loads((self.here / "out/steps.json").read_text())["rows"][0]
-                         ["median_seconds"], 0.1)
+        rows = json.loads((self.here / "out/steps.json").read_text())["rows"]
+        self.assertEqual((rows[0]["median_seconds"], rows[0]["who"], rows[0]["peak_bytes"]),
+                         (0.1, "cucina hand", 7))
+        self.assertEqual(rows[-1]["who"], "cucina hand, without graph")
+
+    def test_steps_that_are_no_graphs_fail(self):
+        done, steps = self.suite(*self.only("steps"), REFUSAL="it waits")
+        self.assertEqual((done.returncode, steps["steps"]["result"]), (1, "failed"))
+        self.assertIn("lenet5:1 f32 hand: it waits", steps["steps"]["text"])
 
     def test_the_sanitizer_runs_the_telling_cases_of_the_hand_kernels(self):
         self.suite(*self.only("racecheck"))
@@ -123,7 +139,7 @@ class GpuSuite(unittest.TestCase):
     def test_other_weights_on_the_gpu_fail(self):
         done, steps = self.suite(*self.only("lenet"), GPU_SHA="def")
         self.assertEqual(done.returncode, 1)
-        self.assertIn("simt has abc, the GPU def", steps["lenet"]["text"])
+        self.assertIn("cpu abc, cuda def", steps["lenet"]["text"])
 
     def test_a_slow_bench_is_stopped_and_keeps_what_it_has(self):
         done, steps = self.suite(*self.only("bench", "lenet"), "--budget", "16", SLOW="1")
@@ -158,7 +174,7 @@ class GpuSuite(unittest.TestCase):
         text = (ROOT / "tools" / "gpu_suite").read_text()
         table = re.search(r"^STEPS = \{.*?^\}", text, re.M | re.S)[0]
         limits = [int(limit) for limit in re.findall(r", (\d+)\)", table)]
-        self.assertEqual(len(limits), 11)
+        self.assertEqual(len(limits), 12)
         self.assertLessEqual(sum(limits), 530)
 
 
