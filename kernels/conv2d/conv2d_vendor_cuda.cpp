@@ -209,17 +209,7 @@ void run_backward_weight(const Tensor& dy, const Tensor& x, const Conv2dParams& 
 }
 
 void run_backward_bias(const Tensor& dy, Write write, const Tensor& db, const Tensor&) {
-  if (db.elements() == 0) return;
-  if (dy.elements() == 0) {
-    if (write == Write::overwrite) db.zero();
-    return;
-  }
-  const auto dy_shape = vendor_cuda::describe(dy);
-  const auto db_shape = vendor_cuda::describe(db.dtype(), 1, 1, 1, to_int(db.size(0), "conv2d"));
-  const Blend blend(dy.dtype(), write);
-  check(cudnnConvolutionBackwardBias(cudnn(dy.stream()), blend.alpha(), dy_shape.get(), dy.raw(),
-                                     blend.beta(), db_shape.get(), db.raw()),
-        "conv2d.backward_bias");
+  vendor_cuda::column_sums("conv2d.backward_bias", dy, write, db);
 }
 
 }  // namespace

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstring>
 
 #include "core/cuda_runtime.h"
 #include "core/error.h"
@@ -27,30 +26,43 @@ std::int64_t elements_of(const Case& c) {
   return most;
 }
 
-// Random values; of a large operand only the first ones, over and over.
-Tensor random_input(Operand operand, DType dtype, std::uint64_t seed) {
-  constexpr std::int64_t kDrawn = 1 << 20;
-  const std::int64_t n = operand.shape.elements();
-  if (n <= kDrawn) return make_input(operand, dtype, seed);
+// Random values of an operand, over and over where they are fewer than it has.
+struct Drawn {
+  Tensor values;
+  Shape shape;
+};
+
+constexpr std::int64_t kDrawn = 1 << 18;
+
+Drawn draw(Operand operand, DType dtype, std::uint64_t seed) {
   const Shape shape = operand.shape;
-  operand.shape = {kDrawn};
-  if (operand.fill == Fill::distinct) operand.fill = Fill::uniform;
-  const Tensor drawn = make_input(operand, dtype, seed);
-  Tensor all = Tensor::empty(shape, drawn.dtype());
-  auto* const bytes = static_cast<std::byte*>(all.raw());
-  for (std::size_t at = 0; at < all.bytes(); at += drawn.bytes()) {
-    std::memcpy(bytes + at, drawn.raw(), std::min(drawn.bytes(), all.bytes() - at));
+  if (shape.elements() > kDrawn) {
+    operand.shape = {kDrawn};
+    if (operand.fill == Fill::distinct) operand.fill = Fill::uniform;
   }
-  return all;
+  return {make_input(operand, dtype, seed), shape};
 }
 
-Tensors random_inputs(const Call& call, DType dtype) {
-  Tensors in;
-  for (const Operand& operand : call.inputs) {
-    in.push_back(random_input(operand, dtype, kSeed + in.size()));
+void fill(const Tensor& x, const Tensor& values) {
+  auto* const bytes = static_cast<std::byte*>(x.raw());
+  copy_bytes(bytes, x.device(), values.raw(), values.device(), values.bytes());
+  for (std::size_t done = values.bytes(); done < x.bytes(); done *= 2)
+    copy_bytes(bytes + done, x.device(), bytes, x.device(), std::min(done, x.bytes() - done));
+}
+
+std::vector<Drawn> draw_inputs(const Call& call, DType dtype) {
+  std::vector<Drawn> drawn;
+  for (const Operand& operand : call.inputs)
+    drawn.push_back(draw(operand, dtype, kSeed + drawn.size()));
+  if (!call.prepare) return drawn;
+  Tensors whole;
+  for (const Drawn& each : drawn) {
+    whole.push_back(Tensor::empty(each.shape, each.values.dtype()));
+    fill(whole.back(), each.values);
   }
-  if (call.prepare) call.prepare(in);
-  return in;
+  call.prepare(whole);
+  for (std::size_t i = 0; i < drawn.size(); ++i) drawn[i].values = whole[i];
+  return drawn;
 }
 
 // The input that an output is, or -1.
@@ -164,10 +176,11 @@ std::vector<Case> timed_cases(const OpEntry& room, Device device) {
 }
 
 OperandSets::OperandSets(const Call& call, Device device, DType dtype, std::size_t cache_bytes) {
-  const Tensors in = random_inputs(call, dtype);
+  const std::vector<Drawn> in = draw_inputs(call, dtype);
   std::vector<int> updated;
   std::size_t bytes = 0;
-  for (const Tensor& x : in) bytes += padded(x.bytes());
+  for (const auto& [values, shape] : in)
+    bytes += padded(static_cast<std::size_t>(shape.elements()) * size_of(values.dtype()));
   for (const Operand& operand : call.outputs) {
     updated.push_back(updated_input(call, operand, dtype));
     if (updated.back() >= 0) continue;
@@ -187,9 +200,9 @@ OperandSets::OperandSets(const Call& call, Device device, DType dtype, std::size
   };
   for (std::size_t s = 0; s < count; ++s) {
     Set set;
-    for (const Tensor& x : in) {
-      set.in.push_back(place(x.shape(), x.dtype()));
-      set.in.back().copy_from(s == 0 ? x : sets_.front().in[set.in.size() - 1]);
+    for (const auto& [values, shape] : in) {
+      set.in.push_back(place(shape, values.dtype()));
+      fill(set.in.back(), s == 0 ? values : sets_.front().in[set.in.size() - 1]);
     }
     for (std::size_t i = 0; i < call.outputs.size(); ++i) {
       if (updated[i] >= 0) {

@@ -1,7 +1,7 @@
-// matmul by cuBLASLt; bias gradients by cuDNN.
+// matmul by cuBLASLt.
 #include "kernels/common/plan_cache.h"
 #include "kernels/common/precision.h"
-#include "kernels/common/vendor_cuda.h"
+#include "kernels/common/vendor_cublas_lt.h"
 #include "kernels/matmul/matmul.h"
 
 namespace cucina {
@@ -10,50 +10,15 @@ namespace {
 using vendor_cuda::Blend;
 using vendor_cuda::check;
 using vendor_cuda::cublas_lt;
-
-constexpr std::size_t kMostWorkspace = 32 << 20;  // bytes; what NVIDIA advises for Hopper
-
-template <typename Handle, cublasStatus_t (*kDestroy)(Handle)>
-struct LtDestroyer {
-  using pointer = Handle;
-  void operator()(Handle handle) const { kDestroy(handle); }
-};
-template <typename Handle, cublasStatus_t (*kDestroy)(Handle)>
-using LtOwned = std::unique_ptr<Handle, LtDestroyer<Handle, kDestroy>>;
-using Layout = LtOwned<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>;
-using Operation = LtOwned<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy>;
-using Preference = LtOwned<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy>;
-
-cudaDataType_t data_type(DType dtype) {
-  return dtype == DType::f64 ? CUDA_R_64F : dtype == DType::bf16 ? CUDA_R_16BF : CUDA_R_32F;
-}
-
-template <typename Value>
-void set(const Layout& layout, cublasLtMatrixLayoutAttribute_t attribute, Value value) {
-  check(cublasLtMatrixLayoutSetAttribute(layout.get(), attribute, &value, sizeof value),
-        "cublasLtMatrixLayoutSetAttribute");
-}
-template <typename Value>
-void set(const Operation& operation, cublasLtMatmulDescAttributes_t attribute, Value value) {
-  check(cublasLtMatmulDescSetAttribute(operation.get(), attribute, &value, sizeof value),
-        "cublasLtMatmulDescSetAttribute");
-}
-template <typename Value>
-void set(const Preference& preference, cublasLtMatmulPreferenceAttributes_t attribute,
-         Value value) {
-  check(cublasLtMatmulPreferenceSetAttribute(preference.get(), attribute, &value, sizeof value),
-        "cublasLtMatmulPreferenceSetAttribute");
-}
+using vendor_cuda::Layout;
+using vendor_cuda::Operation;
+using vendor_cuda::Preference;
+using vendor_cuda::set;
 
 // Row-major matrices as cuBLASLt sees them: column-major, transposed.
 Layout layout_of(const Tensor& x, std::int64_t batch) {
   const std::int64_t rows = x.size(-2), columns = x.size(-1);
-  cublasLtMatrixLayout_t created = nullptr;
-  check(cublasLtMatrixLayoutCreate(&created, data_type(x.dtype()),
-                                   static_cast<std::uint64_t>(columns),
-                                   static_cast<std::uint64_t>(rows), columns),
-        "cublasLtMatrixLayoutCreate");
-  Layout layout(created);
+  Layout layout = vendor_cuda::describe_matrix(x.dtype(), rows, columns);
   set(layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT,
       static_cast<std::int32_t>(vendor_cuda::to_int(batch, "matmul.multiply")));
   set(layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, rows * columns);
@@ -99,11 +64,7 @@ struct Plan {
 Plan make_plan(const Tensor& a, const Tensor& b, const Tensor& c, const MatmulParams& params,
                bool fused_bias) {
   const std::int64_t batch = product_sizes(a, params, c).batch;
-  cublasLtMatmulDesc_t operation = nullptr;
-  const cudaDataType_t scale = c.dtype() == DType::f64 ? CUDA_R_64F : CUDA_R_32F;
-  check(cublasLtMatmulDescCreate(&operation, compute_type(c.dtype()), scale),
-        "cublasLtMatmulDescCreate");
-  Plan plan{.operation = Operation(operation),
+  Plan plan{.operation = vendor_cuda::describe_product(c.dtype(), compute_type(c.dtype())),
             .a = layout_of(a, batch),
             .b = layout_of(b, batch),
             .c = layout_of(c, batch),
@@ -111,10 +72,7 @@ Plan make_plan(const Tensor& a, const Tensor& b, const Tensor& c, const MatmulPa
   set(plan.operation, CUBLASLT_MATMUL_DESC_TRANSA, params.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N);
   set(plan.operation, CUBLASLT_MATMUL_DESC_TRANSB, params.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N);
   set(plan.operation, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue_of(params.activation, fused_bias));
-  cublasLtMatmulPreference_t created = nullptr;
-  check(cublasLtMatmulPreferenceCreate(&created), "cublasLtMatmulPreferenceCreate");
-  const Preference preference(created);
-  set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kMostWorkspace);
+  const Preference preference = vendor_cuda::prefer_workspace();
   // cuBLASLt's first factor is b.
   set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignment(b));
   set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment(a));
@@ -170,19 +128,7 @@ void run_multiply(const Tensor& a, const Tensor& b, const MatmulParams& params,
 }
 
 void run_bias_gradient(const Tensor& dy, Write write, const Tensor& db, const Tensor&) {
-  if (db.elements() == 0) return;
-  if (dy.elements() == 0) {
-    if (write == Write::overwrite) db.zero();
-    return;
-  }
-  const int rows = vendor_cuda::to_int(dy.size(0), "matmul.bias_gradient");
-  const int columns = vendor_cuda::to_int(dy.size(1), "matmul.bias_gradient");
-  const auto dy_shape = vendor_cuda::describe(dy.dtype(), rows, 1, 1, columns);
-  const auto db_shape = vendor_cuda::describe(dy.dtype(), 1, 1, 1, columns);
-  const Blend blend(dy.dtype(), write);
-  check(cudnnConvolutionBackwardBias(vendor_cuda::cudnn(dy.stream()), blend.alpha(), dy_shape.get(),
-                                     dy.raw(), blend.beta(), db_shape.get(), db.raw()),
-        "matmul.bias_gradient");
+  vendor_cuda::column_sums("matmul.bias_gradient", dy, write, db);
 }
 
 }  // namespace
