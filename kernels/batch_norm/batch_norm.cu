@@ -39,23 +39,35 @@ __global__ void __launch_bounds__(256)
   const std::int64_t channel = joined_column();
   const bool inside = channel < chunks.c && chunks.rows > 0;
   const std::int64_t slab_length = chunks.length * chunks.lanes;
+  const std::int64_t first_slab = threadIdx.y, slabs_apart = blockDim.y;
   const Real start = inside ? sums.first(0)[channel] : Real(0);
   Real sum = 0;
   if (inside) {
-    for (std::int64_t slab = threadIdx.y; slab < chunks.slabs; slab += blockDim.y) {
-      const Real m = static_cast<Real>(rows_of(slab, slab_length, chunks.rows));
-      sum = fma(m, sums.first(slab)[channel] - start, sum);
-    }
+    read_ahead(
+        first_slab, chunks.slabs, slabs_apart,
+        [&](std::int64_t slab) { return sums.first(slab)[channel]; },
+        [&](std::int64_t slab, Real slab_mean) {
+          const Real m = static_cast<Real>(rows_of(slab, slab_length, chunks.rows));
+          sum = fma(m, slab_mean - start, sum);
+        });
   }
   const Real share = Real(1) / static_cast<Real>(chunks.rows > 0 ? chunks.rows : 1);
   const Real mean = fma(means.sum(sum), share, start);
   Real squared = 0;
   if (inside) {
-    for (std::int64_t slab = threadIdx.y; slab < chunks.slabs; slab += blockDim.y) {
-      const Real m = static_cast<Real>(rows_of(slab, slab_length, chunks.rows));
-      const Real distance = sums.first(slab)[channel] - mean;
-      squared += fma(m * distance, distance, sums.second(slab)[channel]);
-    }
+    struct Both {
+      Real mean, squares;
+    };
+    read_ahead(
+        first_slab, chunks.slabs, slabs_apart,
+        [&](std::int64_t slab) {
+          return Both{sums.first(slab)[channel], sums.second(slab)[channel]};
+        },
+        [&](std::int64_t slab, const Both& both) {
+          const Real m = static_cast<Real>(rows_of(slab, slab_length, chunks.rows));
+          const Real distance = both.mean - mean;
+          squared += fma(m * distance, distance, both.squares);
+        });
   }
   squared = squares.sum(squared);
   if (channel < chunks.c && threadIdx.y == 0) {

@@ -29,13 +29,14 @@ std::optional<Backend> parse_backend(std::string_view text) {
   fail("backend '{}' is unknown; choose auto, hand, vendor or reference", text);
 }
 
-std::span<const Backend> preference(std::optional<Backend> forced) {
+std::span<const Backend> preference(std::optional<Backend> forced, bool hand_first) {
   static constexpr std::array kAutomatic{Backend::vendor, Backend::hand};
   static constexpr std::array kHand{Backend::hand};
   static constexpr std::array kReference{Backend::reference};
+  static constexpr std::array kHandFirst{Backend::hand, Backend::vendor};
   if (forced == Backend::hand) return kHand;
   if (forced == Backend::reference) return kReference;
-  return kAutomatic;
+  return !forced && hand_first ? std::span<const Backend>(kHandFirst) : kAutomatic;
 }
 
 void throw_no_backend(std::string_view op, const Tensor& like) {

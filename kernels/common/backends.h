@@ -76,10 +76,18 @@ class ScopedBackend {
   std::optional<Backend> before_;
 };
 
-// Which backends to try, in order. Automatic is vendor, then hand. A forced vendor falls back to
-// hand where the library has no such op (dropout2d, say), so that a whole network can run on it; a
-// forced hand or reference never falls back.
-std::span<const Backend> preference(std::optional<Backend> forced);
+// Which backends to try, in order. Automatic is vendor, then hand, or the other way round. A forced
+// vendor falls back to hand where the library has no such op (dropout2d, say), so that a whole
+// network can run on it; a forced hand or reference never falls back.
+std::span<const Backend> preference(std::optional<Backend> forced, bool hand_first = false);
+
+// Is an op's `hand` the one to try first on the GPU? An op whose hand was measured to be faster
+// there (docs/numbers.md) says so with kHandFirstOnGpu.
+template <typename Op>
+constexpr bool hand_first(Device device) {
+  if constexpr (requires { Op::kHandFirstOnGpu; }) return device == Device::cuda;
+  return false;
+}
 
 [[noreturn]] void throw_no_backend(std::string_view op, const Tensor& like);
 
@@ -87,7 +95,7 @@ std::span<const Backend> preference(std::optional<Backend> forced);
 //   throws   Error naming op, dtype and device when no backend has it
 template <typename Op, typename Function>
 Function choose(Function Op::*entry, const Tensor& like) {
-  for (const Backend backend : preference(forced_backend())) {
+  for (const Backend backend : preference(forced_backend(), hand_first<Op>(like.device()))) {
     const Op* table = Backends<Op>::get().find(backend, like.device());
     if (table != nullptr && table->*entry != nullptr && table->dtypes.contains(like.dtype())) {
       return table->*entry;

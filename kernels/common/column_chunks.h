@@ -19,7 +19,7 @@ struct ColumnChunks {
 
 constexpr ColumnChunks column_chunks(std::int64_t samples, std::int64_t rows, std::int64_t c) {
   constexpr std::int64_t kLanes = 32;
-  constexpr std::int64_t kShortest = 16;      // rows per thread; below, joining costs as much
+  constexpr std::int64_t kShortest = 8;       // rows per thread; below, joining costs as much
   constexpr std::int64_t kMostBlocks = 1024;  // as many of 256 threads as an H100 holds at once
   const auto parts = [](std::int64_t n, std::int64_t part) { return (n + part - 1) / part; };
   const auto at_least_1 = [](std::int64_t n) { return n < 1 ? 1 : n; };

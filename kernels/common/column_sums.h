@@ -7,6 +7,7 @@
 
 #include "kernels/common/column_chunks.h"
 #include "kernels/common/pack.h"
+#include "kernels/common/read_ahead.h"
 #include "kernels/simt/simt.h"
 
 namespace cucina {
@@ -162,10 +163,18 @@ __global__ void __launch_bounds__(256)
   const bool inside = column < sums.c;
   Real first = 0, second = 0;
   if (inside) {
-    for (std::int64_t group = threadIdx.y; group < sums.groups; group += blockDim.y) {
-      first += sums.first(group)[column];
-      second += sums.second(group)[column];
-    }
+    struct Both {
+      Real first, second;
+    };
+    read_ahead(
+        std::int64_t{threadIdx.y}, sums.groups, std::int64_t{blockDim.y},
+        [&](std::int64_t group) {
+          return Both{sums.first(group)[column], sums.second(group)[column]};
+        },
+        [&](std::int64_t, const Both& both) {
+          first += both.first;
+          second += both.second;
+        });
   }
   first = firsts.sum(first);
   second = seconds.sum(second);

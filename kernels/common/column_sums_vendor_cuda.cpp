@@ -17,17 +17,19 @@ struct SumPlan {
 };
 
 SumPlan make_plan(const char* what, DType dtype, std::int64_t n, std::int64_t c) {
-  SumPlan plan{.operation = describe_product(dtype, CUBLAS_COMPUTE_32F),
+  const auto compute = dtype == DType::f64 ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F;
+  SumPlan plan{.operation = describe_product(dtype, compute),
                .rows = describe_matrix(dtype, n, c),
                .ones = describe_matrix(dtype, 1, n),
                .sums = describe_matrix(dtype, 1, c),
                .one = Tensor::full({n}, 1, dtype, Device::cuda),
                .best = {}};
   const Preference preference = prefer_workspace();
-  // Rows of odd length begin anywhere.
-  set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, std::uint32_t{2});
-  set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, std::uint32_t{2});
-  set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, std::uint32_t{2});
+  // Of tensors anywhere in an arena.
+  const auto alignment = static_cast<std::uint32_t>(size_of(dtype));
+  set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignment);
+  set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment);
+  set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment);
   int found = 0;
   check(cublasLtMatmulAlgoGetHeuristic(cublas_lt(), plan.operation.get(), plan.rows.get(),
                                        plan.ones.get(), plan.sums.get(), plan.sums.get(),
@@ -35,20 +37,6 @@ SumPlan make_plan(const char* what, DType dtype, std::int64_t n, std::int64_t c)
         what);
   if (found == 0) check(CUBLAS_STATUS_NOT_SUPPORTED, what);
   return plan;
-}
-
-void sum_by_product(const char* what, const Tensor& rows, std::int64_t n, std::int64_t c,
-                    Write write, const Tensor& sums) {
-  const auto plan = cached(PlanKey("column_sums", n, c, rows.dtype()),
-                           [&] { return make_plan(what, rows.dtype(), n, c); });
-  const auto workspace = Storage::allocate(plan->best.workspaceSize, rows.device());
-  const Blend blend(rows.dtype(), write);
-  check(cublasLtMatmul(cublas_lt(), plan->operation.get(), blend.alpha(), rows.raw(),
-                       plan->rows.get(), plan->one.raw(), plan->ones.get(), blend.beta(),
-                       sums.raw(), plan->sums.get(), sums.raw(), plan->sums.get(), &plan->best.algo,
-                       workspace->data(), plan->best.workspaceSize,
-                       static_cast<cudaStream_t>(rows.stream().native())),
-        what);
 }
 
 }  // namespace
@@ -86,14 +74,15 @@ void column_sums(const char* what, const Tensor& rows, Write write, const Tensor
     return;
   }
   const std::int64_t c = sums.elements(), n = rows.elements() / c;
-  if (rows.dtype() == DType::bf16) return sum_by_product(what, rows, n, c, write, sums);
-  const auto rows_shape = rows.shape().rank() == 4
-                              ? vendor_cuda::describe(rows)
-                              : describe(rows.dtype(), to_int(n, what), 1, 1, to_int(c, what));
-  const auto sums_shape = describe(rows.dtype(), 1, 1, 1, to_int(c, what));
+  const auto plan = cached(PlanKey("column_sums", n, c, rows.dtype()),
+                           [&] { return make_plan(what, rows.dtype(), n, c); });
+  const auto workspace = Storage::allocate(plan->best.workspaceSize, rows.device());
   const Blend blend(rows.dtype(), write);
-  check(cudnnConvolutionBackwardBias(cudnn(rows.stream()), blend.alpha(), rows_shape.get(),
-                                     rows.raw(), blend.beta(), sums_shape.get(), sums.raw()),
+  check(cublasLtMatmul(cublas_lt(), plan->operation.get(), blend.alpha(), rows.raw(),
+                       plan->rows.get(), plan->one.raw(), plan->ones.get(), blend.beta(),
+                       sums.raw(), plan->sums.get(), sums.raw(), plan->sums.get(), &plan->best.algo,
+                       workspace->data(), plan->best.workspaceSize,
+                       static_cast<cudaStream_t>(rows.stream().native())),
         what);
 }
 

@@ -1,4 +1,5 @@
-// The innermost step of every product of matrices: eight by eight sums in a thread's registers.
+// The innermost step of every product of matrices: eight by eight sums in a thread's registers, or
+// fewer rows of eight.
 #pragma once
 
 #include <utility>
@@ -14,7 +15,7 @@ inline constexpr int kOuter = 8;
 
 // 64 multiply-adds for every 16 numbers read. Written without loops over rows, so that both
 // compilers keep all sums in registers.
-template <typename Real>
+template <typename Real, int kRowCount = kOuter>
 class OuterProduct {
  public:
   // sum[i][j] += a(i) b[j], each with one rounding
@@ -34,7 +35,7 @@ class OuterProduct {
   }
 
  private:
-  static constexpr std::make_integer_sequence<int, kOuter> kRows = {};
+  static constexpr std::make_integer_sequence<int, kRowCount> kRows = {};
 
   template <typename A, int... kRow>
   __device__ __forceinline__ void add_rows(A a, const simt::Pack8<Real>& b,
@@ -52,7 +53,7 @@ class OuterProduct {
     body(row, sums);
   }
 
-  simt::Pack8<Real> sum_[kOuter] = {};
+  simt::Pack8<Real> sum_[kRowCount] = {};
 };
 
 }  // namespace

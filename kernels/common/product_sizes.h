@@ -26,7 +26,7 @@ constexpr std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b
 // for a GPU. It depends on sizes only, and not on the tile, so the order of summation does too.
 constexpr std::int64_t product_splits(const ProductSizes& sizes) {
   constexpr std::int64_t kTile = 64, kEnoughBlocks = 128;
-  constexpr std::int64_t kWorthBlock = 256;  // inner indices; fewer do not pay for a second pass
+  constexpr std::int64_t kWorthBlock = 64;  // inner indices; fewer do not pay for a second pass
   const std::int64_t tiles = sizes.batch * divide_up(sizes.m, kTile) * divide_up(sizes.n, kTile);
   if (tiles == 0) return 1;
   return std::max<std::int64_t>(1, std::min(kEnoughBlocks / tiles, sizes.k / kWorthBlock));

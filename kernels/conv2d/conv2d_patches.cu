@@ -4,6 +4,7 @@
 
 #include "kernels/common/image_taps.h"
 #include "kernels/common/outer_product.h"
+#include "kernels/common/read_ahead.h"
 #include "kernels/conv2d/kernels.h"
 #include "kernels/conv2d/sources.h"
 
@@ -24,6 +25,7 @@ struct Band {
   __device__ int patch_elements() const { return patch_rows * pitch(); }
 };
 
+constexpr bool kOnGpu = std::is_same_v<simt::Target, Gpu>;
 constexpr std::int64_t kSharedElements = 12 * 1024;  // 48 KiB in f32
 
 // The tallest band of at most `most_pixels` whose patch, `fixed` more elements and `per_pixel` for
@@ -69,24 +71,22 @@ template <typename Source>
 __device__ void load_patch(const Part& part, const Band& band, const Source& source, int n, int row,
                            Compute<typename Source::Element>* patch) {
   using Real = Compute<typename Source::Element>;
-  const int positions = band.patch_rows * band.patch_columns;
-  for (int i = static_cast<int>(threadIdx.x); i < positions; i += static_cast<int>(blockDim.x)) {
-    const int patch_row = i / band.patch_columns;
+  fill_by_block(patch, band.patch_elements(), [&](int i) {
+    const int position = i / band.channels, c = i - position * band.channels;
+    const int patch_row = position / band.patch_columns;
     const int y = row * part.rows.stride + patch_row + part.rows.first;
-    const int x = i - patch_row * band.patch_columns + part.columns.first;
+    const int x = position - patch_row * band.patch_columns + part.columns.first;
     const bool inside = static_cast<unsigned>(y) < static_cast<unsigned>(part.height) &&
                         static_cast<unsigned>(x) < static_cast<unsigned>(part.width);
-    const std::int64_t from =
-        ((static_cast<std::int64_t>(n) * part.height + y) * part.width + x) * part.c;
-    for (int c = 0; c < band.channels; ++c) {
-      patch[i * band.channels + c] = inside && c < part.c ? source(from + c, c) : Real(0);
-    }
-  }
+    if (!inside || c >= part.c) return Real(0);
+    return source(((static_cast<std::int64_t>(n) * part.height + y) * part.width + x) * part.c + c,
+                  c);
+  });
 }
 
-// One block: one band of one image and phase, 8 output channels. One thread: 8 pixels of them.
-template <typename Source>
-__global__ void __launch_bounds__(64)
+// One block: one band of one image and phase, 8 output channels. One thread: kPixels of them.
+template <typename Source, int kPixels>
+__global__ void __launch_bounds__(kPixels == kOuter ? 64 : 256)
     patch_kernel(const Correlation g, const Band band, const Source source,
                  const typename Source::Element* windows,
                  const Result<typename Source::Element> result) {
@@ -107,31 +107,29 @@ __global__ void __launch_bounds__(64)
   if (pixels <= 0) return;  // phases differ in size
 
   load_patch(part, band, source, n, row, patch);
-  for (int i = thread; i < r_taps * s_taps * band.channels; i += threads) {
-    const int tap = i / band.channels, c = i % band.channels;
-    const std::int64_t from = part.weight(g, {tap / s_taps, tap % s_taps, c});
-    for (int j = 0; j < kOuter; ++j) {
-      const int k = first_channel + j;
-      weights[i * kOuter + j] =
-          c < g.c && k < g.k ? static_cast<Real>(windows[from + k * g.window_out]) : Real(0);
-    }
-  }
+  fill_by_block(weights, r_taps * s_taps * band.channels * kOuter, [&](int i) {
+    const int place = i / kOuter, k = first_channel + i % kOuter;
+    const int tap = place / band.channels, c = place % band.channels;
+    if (c >= g.c || k >= g.k) return Real(0);
+    return static_cast<Real>(
+        windows[part.weight(g, {tap / s_taps, tap % s_taps, c}) + k * g.window_out]);
+  });
   __syncthreads();
 
   // Taps that lie together in patch and weights: a row of them unless they are spread out.
   const bool together = part.columns.step == 1;
   const int runs = together ? 1 : s_taps, run = together ? s_taps * band.channels : band.channels;
-  for (int begin = 0; begin < pixels; begin += threads * kOuter) {
+  for (int begin = 0; begin < pixels; begin += threads * kPixels) {
     // The thread's pixels are `active` apart, so that neighbours read neighbouring banks.
-    const int active = min(threads, (pixels - begin + kOuter - 1) / kOuter);
+    const int active = min(threads, (pixels - begin + kPixels - 1) / kPixels);
     if (thread >= active) continue;
-    const Real* at[kOuter];
-    for (int i = 0; i < kOuter; ++i) {
+    const Real* at[kPixels];
+    for (int i = 0; i < kPixels; ++i) {
       const int pixel = min(begin + thread + i * active, pixels - 1);
       at[i] = patch + pixel / q * part.rows.stride * band.pitch() +
               pixel % q * part.columns.stride * band.channels;
     }
-    OuterProduct<Real> sum;
+    OuterProduct<Real, kPixels> sum;
     const Real* weight = weights;
     for (int r = 0; r < r_taps; ++r) {
       for (int s = 0; s < runs; ++s) {
@@ -200,11 +198,10 @@ __global__ void __launch_bounds__(256)
     const std::int64_t first_pixel = (static_cast<std::int64_t>(n) * p + row) * q;
     __syncthreads();  // patch and gradients of the item before are still being read
     load_patch(part, band, source, n, row, patch);
-    for (int i = thread; i < rows * q * kOuter; i += threads) {
+    fill_by_block(gradients, rows * q * kOuter, [&](int i) {
       const int k = first_channel + i % kOuter;
-      gradients[i] =
-          k < g.k ? static_cast<Real>(dy[(first_pixel + i / kOuter) * g.k + k]) : Real(0);
-    }
+      return k < g.k ? static_cast<Real>(dy[(first_pixel + i / kOuter) * g.k + k]) : Real(0);
+    });
     __syncthreads();
     if (group >= row_groups) continue;
     for (int y = group; y < rows; y += row_groups) {
@@ -218,17 +215,25 @@ __global__ void __launch_bounds__(256)
     }
   }
 
-  if (group >= row_groups) return;
-  Real* const to =
-      partial + static_cast<std::int64_t>(blockIdx.x * row_groups + group) * g.k * taps;
-  sum.for_each_row([&](int i, const Real* sums) {
-    const int tap = thread % tap_threads + i * tap_threads;
-    if (tap >= taps) return;
-    for (int j = 0; j < kOuter; ++j) {
-      const std::int64_t k = first_channel + j;
-      if (k < g.k) to[k * taps + tap] = sums[j];
-    }
-  });
+  // The block's sums: those of its groups, one after another. [group][tap][8]
+  Real* const all = patch;
+  const int padded_taps = tap_threads * kOuter;
+  __syncthreads();  // the last patch is still being read
+  if (group < row_groups) {
+    sum.for_each_row([&](int i, const Real* sums) {
+      const int tap = thread % tap_threads + i * tap_threads;
+      for (int j = 0; j < kOuter; ++j) all[(group * padded_taps + tap) * kOuter + j] = sums[j];
+    });
+  }
+  __syncthreads();
+  Real* const to = partial + static_cast<std::int64_t>(blockIdx.x) * g.k * taps;
+  for (int i = thread; i < taps * kOuter; i += threads) {
+    const int tap = i / kOuter, k = first_channel + i % kOuter;
+    if (k >= g.k) continue;
+    Real total = all[i];
+    for (int other = 1; other < row_groups; ++other) total += all[other * padded_taps * kOuter + i];
+    to[static_cast<std::int64_t>(k) * taps + tap] = total;
+  }
 }
 
 // How backward_weight is spread over blocks. It depends on sizes only, so the order of summation
@@ -241,7 +246,7 @@ struct WeightPlan {
 };
 
 WeightPlan plan_weight(const Correlation& g) {
-  constexpr std::int64_t kEnoughBlocks = 128, kMostSums = 512;
+  constexpr std::int64_t kEnoughBlocks = 256;
   const std::int64_t taps = g.most_taps() * g.c;
   WeightPlan plan;
   if (g.groups > 1 || (g.k > kFewChannels && g.c > kFewIn) || taps > 256 * kOuter) return plan;
@@ -249,9 +254,13 @@ WeightPlan plan_weight(const Correlation& g) {
   if (plan.band.rows == 0) return plan;
   plan.tap_threads = static_cast<int>(divide_up(taps, kOuter));
   plan.row_groups = std::clamp(64 / plan.tap_threads, 1, plan.band.rows);
-  plan.blocks = std::min<std::int64_t>(
-      {g.n * bands_of(g, plan.band), kEnoughBlocks, kMostSums / plan.row_groups});
+  plan.blocks = std::min<std::int64_t>(g.n * bands_of(g, plan.band), kEnoughBlocks);
   return plan;
+}
+
+// Of shared memory, when a block adds up its groups' sums.
+std::int64_t group_sums(const WeightPlan& plan) {
+  return std::int64_t{plan.row_groups} * plan.tap_threads * kOuter * kOuter;
 }
 
 }  // namespace
@@ -272,8 +281,7 @@ template bool weight_patches_fit<simt::Target>(const Correlation& g);
 
 template <typename Target>
 std::int64_t weight_patch_splits(const Correlation& g) {
-  const WeightPlan plan = plan_weight(g);
-  return plan.blocks * plan.row_groups;
+  return plan_weight(g).blocks;
 }
 template std::int64_t weight_patch_splits<simt::Target>(const Correlation& g);
 
@@ -282,20 +290,31 @@ void correlate_patches(const Correlate& call) {
   const Correlation& g = call.g;
   const Band band = plan_patches(g);
   const std::int64_t elements = patch_elements(band) + g.most_taps() * band.channels * kOuter;
+  const std::int64_t blocks = g.n * bands_of(g, band) * divide_up(g.k, kOuter);
+  const std::int64_t pixels = std::int64_t{band.rows} * g.columns.most_results();
   with_source(call.images, call.prologue, [&]<typename Source>(const Source& source) {
     using T = typename Source::Element;
-    simt::launch(
-        call.name, patch_kernel<Source>,
-        {.grid = {static_cast<unsigned>(g.n * bands_of(g, band) * divide_up(g.k, kOuter)),
-                  static_cast<unsigned>(g.rows.phases()),
-                  static_cast<unsigned>(g.columns.phases())},
-         .block = {std::min(64u, whole_warps(divide_up(
-                                     std::int64_t{band.rows} * g.columns.most_results(), kOuter)))},
-         .shared_bytes = static_cast<std::size_t>(elements) * sizeof(Compute<T>),
-         .stream = call.result.stream()},
-        g, band, source, call.windows.data<T>(),
-        Result<T>{call.bias.defined() ? call.bias.data<T>() : nullptr, call.result.data<T>(),
-                  call.accumulate, call.relu});
+    const auto launch = [&]<int kPixels>() {
+      simt::launch(call.name, patch_kernel<Source, kPixels>,
+                   {.grid = {static_cast<unsigned>(blocks), static_cast<unsigned>(g.rows.phases()),
+                             static_cast<unsigned>(g.columns.phases())},
+                    .block = {std::min(kPixels == kOuter ? 64u : 256u,
+                                       whole_warps(divide_up(pixels, kPixels)))},
+                    .shared_bytes = static_cast<std::size_t>(elements) * sizeof(Compute<T>),
+                    .stream = call.result.stream()},
+                   g, band, source, call.windows.data<T>(),
+                   Result<T>{call.bias.defined() ? call.bias.data<T>() : nullptr,
+                             call.result.data<T>(), call.accumulate, call.relu});
+    };
+    // The sums are the same. Threads of few pixels read more for each product, but there are more
+    // of them, which a GPU needs in order not to wait; a host does not.
+    constexpr std::int64_t kManyThreads = 132 * 512;
+    if constexpr (kOnGpu) {
+      const std::int64_t threads =
+          blocks * g.rows.phases() * g.columns.phases() * divide_up(pixels, kOuter);
+      if (threads < kManyThreads) return launch.template operator()<2>();
+    }
+    launch.template operator()<kOuter>();
   });
 }
 template void correlate_patches<simt::Target>(const Correlate& call);
@@ -304,14 +323,16 @@ template <typename Target>
 void weight_gradient_patches(const WeightGradient& call) {
   const Correlation& g = call.g;
   const WeightPlan plan = plan_weight(g);
-  const std::int64_t elements =
-      patch_elements(plan.band) + std::int64_t{plan.band.rows} * g.columns.most_results() * kOuter;
+  const std::int64_t elements = std::max(
+      patch_elements(plan.band) + std::int64_t{plan.band.rows} * g.columns.most_results() * kOuter,
+      group_sums(plan));
   with_source(call.images, call.prologue, [&]<typename Source>(const Source& source) {
     using T = typename Source::Element;
     simt::launch("conv2d.backward_weight", patch_weight_kernel<Source>,
                  {.grid = {static_cast<unsigned>(plan.blocks),
                            static_cast<unsigned>(divide_up(g.k, kOuter))},
-                  .block = {whole_warps(plan.tap_threads * plan.row_groups)},
+                  // More than have sums help to load, where waiting for memory is what takes time.
+                  .block = {kOnGpu ? 256 : whole_warps(plan.tap_threads * plan.row_groups)},
                   .shared_bytes = static_cast<std::size_t>(elements) * sizeof(Compute<T>),
                   .stream = call.dy.stream()},
                  g, plan.band, plan.tap_threads, plan.row_groups, source, call.dy.data<T>(),
