@@ -13,8 +13,8 @@ from torch.nn import functional as F
 import measure
 import networks
 
-CASES = (("lenet5", 1), ("lenet5", 64), ("lenet5", 256), ("mnist-fast", 64), ("mnist-dropout2d", 64),
-         ("resnet20", 128), ("resnet18", 64), ("airbench94", 256))
+CASES = (("lenet5", 64), ("mnist-dropout2d", 64), ("resnet20", 128), ("airbench94", 256),
+         ("resnet18", 64), ("mnist-fast", 64), ("lenet5", 1), ("lenet5", 256))
 COMPILED = (("lenet5", 64), ("resnet20", 128))  # a minute each
 GRAY, COLOR = (1, 28, 28), (3, 32, 32)
 

@@ -120,7 +120,8 @@ struct Runner {
 // Runs until five samples differ little from the five before, on clocks, caches and pools that have
 // settled; then chooses how many calls make a sample that a clock resolves.
 void warm_up(Runner& runner, Device device, std::size_t sets) {
-  constexpr double kLeast = 0.02, kMost = 0.3;
+  const double kLeast = device == Device::cuda ? 0.01 : 0.02;
+  constexpr double kMost = 0.3;
   constexpr double kResolved = 50e-6;
   double once = runner.repeated.seconds(1);
   if (once > kMost) return;
@@ -138,7 +139,7 @@ void warm_up(Runner& runner, Device device, std::size_t sets) {
   runner.steps = std::clamp<std::int64_t>(std::llround(kResolved / std::max(once, 1e-9)), 1, 1024);
   if (device == Device::cpu) return;
   // Once through all sets, and long enough that launching the graph does not show.
-  constexpr double kGraph = 5e-3;
+  constexpr double kGraph = 1.5e-3;
   runner.steps = std::clamp<std::int64_t>(std::llround(kGraph / std::max(once, 1e-9)), 1, 1024);
   runner.steps = std::max(runner.steps, static_cast<std::int64_t>(sets));
   try {

@@ -89,11 +89,14 @@ class WriteNumbers(unittest.TestCase):
         self.file(SUITE, "suite.json")
         self.file(gpu, "bench.json")
         self.file({**PEERS, "device": "cuda"}, "peers.json")
-        self.file({"rows": PEERS["rows"][:1]}, "steps.json")
+        step = {**PEERS["rows"][0], "who": "cucina hand", "median_seconds": 1e-3}
+        self.file({"rows": [step, {**step, "who": "cucina vendor", "median_seconds": 2e-3}]}, "steps.json")
         self.assertEqual(self.write("--suite", self.here)[0], 0)
         text = self.out.read_text()
         for part in ("| tests | failed | 3 | 1 failed |", "H100, 132 multiprocessors", "CUDA 13.0",
-                     "## Kernels on a GPU", "## PyTorch on a GPU", "## Training steps on a GPU"):
+                     "## Kernels on a GPU", "## PyTorch on a GPU", "## Training steps on a GPU",
+                     "| cucina hand | cucina vendor | pytorch eager | ratio |",
+                     "| lenet5 | 64 | f32 | 1 ms | 2 ms | 4 ms | 4.00 |"):
             self.assertIn(part, text)
         self.assertNotIn("Not measured yet", text)
 
