@@ -19,16 +19,17 @@ struct ColumnChunks {
 
 constexpr ColumnChunks column_chunks(std::int64_t samples, std::int64_t rows, std::int64_t c) {
   constexpr std::int64_t kLanes = 32;
-  constexpr std::int64_t kShortest = 8;       // rows per thread; below, joining costs as much
+  // Rows per thread; below, joining costs as much. Of a single sample there are blocks too few.
+  const std::int64_t shortest = samples == 1 ? 8 : 16;
   constexpr std::int64_t kMostBlocks = 1024;  // as many of 256 threads as an H100 holds at once
   const auto parts = [](std::int64_t n, std::int64_t part) { return (n + part - 1) / part; };
   const auto at_least_1 = [](std::int64_t n) { return n < 1 ? 1 : n; };
   const std::int64_t across = samples * parts(c, 64);
   const std::int64_t most = at_least_1(kMostBlocks / at_least_1(across));
-  const std::int64_t wanted = at_least_1(parts(rows, kLanes * kShortest));
+  const std::int64_t wanted = at_least_1(parts(rows, kLanes * shortest));
   std::int64_t slabs = wanted < most ? wanted : most;
   std::int64_t lanes = kLanes;
-  if (slabs == 1 && rows < kLanes * kShortest) lanes = at_least_1(parts(rows, kShortest));
+  if (slabs == 1 && rows < kLanes * shortest) lanes = at_least_1(parts(rows, shortest));
   const std::int64_t length = at_least_1(parts(rows, slabs * lanes));
   slabs = at_least_1(parts(rows, length * lanes));
   return {samples, rows, c, length, static_cast<int>(lanes), slabs};

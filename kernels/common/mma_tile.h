@@ -48,7 +48,7 @@ namespace {
 // of the tile. Source: NVIDIA PTX ISA; multistage pipelines as in CUTLASS's documentation,
 // "efficient GEMM in CUDA".
 template <simt::MmaFormat kFormat, int kRows, int kColumns, int kRowsOfWarp, int kWarpColumns,
-          int kStages = 4>
+          int kStages = 4, int kStageBytes = 64>
 class MmaTile {
   static constexpr bool kBf16 = kFormat == simt::MmaFormat::bf16;
 
@@ -56,7 +56,7 @@ class MmaTile {
   using Element = std::conditional_t<kBf16, bfloat16, float>;
   using Sum = float;
   static constexpr int kTileRows = kRows, kTileColumns = kColumns, kWarpRows = kRowsOfWarp;
-  static constexpr int kDepth = 64 / static_cast<int>(sizeof(Element));  // of a stage
+  static constexpr int kDepth = kStageBytes / static_cast<int>(sizeof(Element));  // of a stage
   static constexpr int kWarpsAcross = kColumns / kWarpColumns;
   static constexpr int kThreads = kRows / kWarpRows * kWarpsAcross * 32;
   // At least so many blocks share a multiprocessor: while one waits at a barrier, another computes.

@@ -19,9 +19,10 @@ __device__ __forceinline__ void read_ahead(Index first, Index end, Index step, R
     constexpr int kInFlight = 8;
     for (Index begin = first; begin < end; begin += kInFlight * step) {
       decltype(read(first)) values[kInFlight];
+      // Beyond the end the first is read again: what comes under a branch is waited for within it.
       simt::unrolled<kInFlight>([&](int j) {
         const Index i = begin + static_cast<Index>(j) * step;
-        if (i < end) values[j] = read(i);
+        values[j] = read(i < end ? i : begin);
       });
       simt::unrolled<kInFlight>([&](int j) {
         const Index i = begin + static_cast<Index>(j) * step;

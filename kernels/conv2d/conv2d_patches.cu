@@ -2,6 +2,7 @@
 // eight sums in registers.
 #include <algorithm>
 
+#include "kernels/common/divisor.h"
 #include "kernels/common/image_taps.h"
 #include "kernels/common/outer_product.h"
 #include "kernels/common/read_ahead.h"
@@ -20,6 +21,7 @@ struct Band {
   int patch_rows;     // of the image
   int patch_columns;  // likewise
   int channels;       // per element of the patch, zeros beyond c
+  Divisor by_columns{0}, by_channels{0};
 
   __device__ int pitch() const { return patch_columns * channels; }
   __device__ int patch_elements() const { return patch_rows * pitch(); }
@@ -51,7 +53,9 @@ Band plan_band(const Correlation& g, int channels, std::int64_t most_pixels, std
   return {.rows = static_cast<int>(rows),
           .patch_rows = static_cast<int>(spanned(g.rows, rows)),
           .patch_columns = static_cast<int>(columns),
-          .channels = channels};
+          .channels = channels,
+          .by_columns = Divisor(columns),
+          .by_channels = Divisor(channels)};
 }
 
 std::int64_t bands_of(const Correlation& g, const Band& band) {
@@ -72,8 +76,9 @@ __device__ void load_patch(const Part& part, const Band& band, const Source& sou
                            Compute<typename Source::Element>* patch) {
   using Real = Compute<typename Source::Element>;
   fill_by_block(patch, band.patch_elements(), [&](int i) {
-    const int position = i / band.channels, c = i - position * band.channels;
-    const int patch_row = position / band.patch_columns;
+    const int position = static_cast<int>(band.by_channels.quotient(i));
+    const int c = i - position * band.channels;
+    const int patch_row = static_cast<int>(band.by_columns.quotient(position));
     const int y = row * part.rows.stride + patch_row + part.rows.first;
     const int x = position - patch_row * band.patch_columns + part.columns.first;
     const bool inside = static_cast<unsigned>(y) < static_cast<unsigned>(part.height) &&

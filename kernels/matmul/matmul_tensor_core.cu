@@ -14,6 +14,8 @@ template <MmaFormat kFormat>
 using LargeTile = MmaTile<kFormat, 128, 128, 64, 32>;
 // Reads least of shared memory per product; in tf32 its fragments would not fit the registers.
 using WideTile = MmaTile<MmaFormat::bf16, 128, 256, 64, 64>;
+// Half as many barriers, where the inner dimension is long.
+using DeepTile = MmaTile<MmaFormat::bf16, 128, 256, 64, 64, 3, 128>;
 
 template <MmaFormat kFormat, bool kChunked>
 auto kinds() {
@@ -25,7 +27,8 @@ auto kinds() {
   } else {
     const Kind large{"128x128", launch_product<LargeTile<kFormat>, true, T, T>};
     if constexpr (kFormat == MmaFormat::bf16) {
-      return std::array{small, large, Kind{"128x256", launch_product<WideTile, true, T, T>}};
+      return std::array{small, large, Kind{"128x256", launch_product<WideTile, true, T, T>},
+                        Kind{"128x256x64", launch_product<DeepTile, true, T, T>}};
     } else {
       return std::array{small, large};
     }

@@ -61,7 +61,9 @@ TEST(MatmulTiles, GiveTheSameBitsInTf32) {
   expect_same_bits(DType::f32, {"64x64", "128x128"});
 }
 
-TEST(MatmulTiles, GiveTheSameBitsInBf16) { expect_same_bits(DType::bf16, {"64x64", "128x128"}); }
+TEST(MatmulTiles, GiveTheSameBitsInBf16) {
+  expect_same_bits(DType::bf16, {"64x64", "128x128", "128x256", "128x256x64"});
+}
 
 }  // namespace
 }  // namespace cucina
