@@ -68,7 +68,7 @@ struct BatchNormGradients {
 // What a backend provides. `scratch` is BatchNormOp::scratch(x), its elements whatever they were.
 struct BatchNormOp {
   static constexpr std::string_view kName = "batch_norm";
-  static constexpr bool kHandFirstOnGpu = true;
+  static bool hand_first_on_gpu(DType) { return true; }
   DTypes dtypes;
   // Writes y, the batch's mean and 1 / sqrt(var + eps), and updates the running statistics. An
   // empty batch has mean and var 0.

@@ -29,7 +29,7 @@ enum class Binary : std::uint8_t { add, sub, mul };
 // What a backend provides.
 struct BinaryOp {
   static constexpr std::string_view kName = "binary";
-  static constexpr bool kHandFirstOnGpu = true;
+  static bool hand_first_on_gpu(DType) { return true; }
   DTypes dtypes;
   void (*forward)(const Tensor& a, const Tensor& b, Binary kind, const Tensor& y);
   // b is read for mul alone, and else undefined.

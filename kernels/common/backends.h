@@ -81,11 +81,12 @@ class ScopedBackend {
 // network can run on it; a forced hand or reference never falls back.
 std::span<const Backend> preference(std::optional<Backend> forced, bool hand_first = false);
 
-// Is an op's `hand` the one to try first on the GPU? An op whose hand was measured to be faster
-// there (docs/numbers.md) says so with kHandFirstOnGpu.
+// Is an op's `hand` the one to try first for tensors of this device and dtype? An op whose hand was
+// measured to be faster on a GPU (docs/numbers.md) says so with `bool hand_first_on_gpu(DType)`.
 template <typename Op>
-constexpr bool hand_first(Device device) {
-  if constexpr (requires { Op::kHandFirstOnGpu; }) return device == Device::cuda;
+bool hand_first(Device device, DType dtype) {
+  if constexpr (requires { Op::hand_first_on_gpu(dtype); })
+    return device == Device::cuda && Op::hand_first_on_gpu(dtype);
   return false;
 }
 
@@ -95,7 +96,8 @@ constexpr bool hand_first(Device device) {
 //   throws   Error naming op, dtype and device when no backend has it
 template <typename Op, typename Function>
 Function choose(Function Op::*entry, const Tensor& like) {
-  for (const Backend backend : preference(forced_backend(), hand_first<Op>(like.device()))) {
+  for (const Backend backend :
+       preference(forced_backend(), hand_first<Op>(like.device(), like.dtype()))) {
     const Op* table = Backends<Op>::get().find(backend, like.device());
     if (table != nullptr && table->*entry != nullptr && table->dtypes.contains(like.dtype())) {
       return table->*entry;

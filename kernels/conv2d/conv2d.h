@@ -8,6 +8,7 @@
 
 #include "core/tensor.h"
 #include "kernels/common/case.h"
+#include "kernels/common/precision.h"
 
 namespace cucina {
 
@@ -71,6 +72,10 @@ inline std::int64_t no_backward_bias_scratch(const Shape&) { return 0; }
 struct Conv2dOp {
   static constexpr std::string_view kName = "conv2d";
   static constexpr bool kTensorCores = true;
+  // Where the result has to be that of f32, cuDNN's deterministic algorithms are slow.
+  static bool hand_first_on_gpu(DType dtype) {
+    return dtype == DType::f32 && float32_precision() == Precision::f32;
+  }
   DTypes dtypes;
   // b is undefined where there is none.
   void (*forward)(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dParams& params,
