@@ -82,6 +82,19 @@ TEST(Loader, StandardisesEveryChannelByItself) {
             std::string::npos);
 }
 
+// The GPU's batches come from the op, the cpu's from a table.
+TEST(Loader, StandardisesToTheBitsOfTheOp) {
+  data::ImageSet set = noise(5, 3, 1);
+  const data::ChannelStats stats = data::standardisation(set);
+  const data::Loader loader(set, stats, 8, Device::cpu);
+  const data::Batch batch = loader.gather(std::vector<std::int64_t>{3, 0, 4});
+  const Tensor images = augment({.images = Tensor::from(set.pixels, {5, 4, 4, 2}),
+                                 .indices = Tensor::from(std::vector<std::int32_t>{3, 0, 4}, {3}),
+                                 .mean = Tensor::from(stats.mean, {2}).to(DType::f32),
+                                 .stddev = Tensor::from(stats.stddev, {2}).to(DType::f32)});
+  EXPECT_EQ(batch.images.to_vector<float>(), images.to_vector<float>());
+}
+
 TEST(Loader, AugmentsByImageAndStepWhateverTheBatch) {
   data::ImageSet set = noise(5, 3, 1);
   data::Loader loader(set, data::standardisation(set), 8, Device::cpu);
