@@ -56,9 +56,8 @@ class CudaGraph {
  public:
   // Records what `work` puts on the stream of cuda's ops; none of it is done yet. Memory that
   // `work` takes it must give back.
-  //   throws   what `work` throws; Error when it waits for the device, copies from or to the host,
-  //   or
-  //            does anything else that cannot be recorded
+  //   throws   what `work` throws; Error when it waits for the device, copies from or to the
+  //            host, or does anything else that cannot be recorded
   explicit CudaGraph(const std::function<void()>& work);
   ~CudaGraph();
   CudaGraph(const CudaGraph&) = delete;

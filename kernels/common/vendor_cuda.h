@@ -50,8 +50,7 @@ class Blend {
 };
 
 // sums[j] (+)= sum over i of rows[i, j], for (n, c) or (n, h, w, c) and (c), as cuBLASLt's product
-// with ones: cuDNN's bias gradient has no bf16, and took 30 to 130 times as long on an
-// H200.
+// with ones: cuDNN's bias gradient has no bf16, and took 30 to 130 times as long (H200).
 void column_sums(const char* what, const Tensor& rows, Write write, const Tensor& sums);
 
 // Sizes fit cuDNN's 32-bit ints? Throws Error naming `what` when not.

@@ -15,6 +15,7 @@
 #include "recipe/cli/command.h"
 #include "recipe/cli/config_option.h"
 #include "recipe/cli/people_option.h"
+#include "recipe/cli/selection_option.h"
 #include "recipe/cli/setup_option.h"
 #include "recipe/report/color.h"
 #include "recipe/skeleton/fingerprint.h"
@@ -83,7 +84,7 @@ int run(Options options) {
                                         {"params_sha256", skeleton::fingerprint(*model.net)},
                                         {"files", files},
                                         {"checks", rows}};
-    print(all.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+    print(line_of(all));
   } else {
     print(checks::summary(results));
     if (!files.empty()) print(fmt::format("{}: {}\n", options.out, fmt::join(files, ", ")));
@@ -91,21 +92,12 @@ int run(Options options) {
   return static_cast<int>(failed ? ExitCode::check_failed : ExitCode::ok);
 }
 
-void add_names(CLI::App& app, const std::string& name, std::vector<std::string>* names,
-               const std::string& help) {
-  app.add_option(name, *names, help)->type_name("CHECK")->delimiter(',')->expected(1, -1);
-}
-
 }  // namespace
 
 Run add_check(CLI::App& app) {
   const auto options = std::make_shared<Options>();
   add_setup(app, options.get());
-  add_names(app, "--only", &options->selection.only, "Run these checks alone");
-  add_names(app, "--skip", &options->selection.skip, "Leave these checks out");
-  app.add_option("--explain", options->explain,
-                 "Tell what a check does, why, and by which numbers; all: of every check")
-      ->type_name("CHECK");
+  add_selection(app, &options->selection, &options->explain);
   std::vector<std::string> planted{"none"};
   for (const checks::Plant& each : checks::plants()) planted.emplace_back(each.name);
   add_choice(app, "--plant", &options->plant, planted,

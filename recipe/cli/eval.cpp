@@ -90,7 +90,7 @@ int run(Options options) {
                                        {"device", name(device)},
                                        {"backend", backend},
                                        {"classes", classes}};
-  print(line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+  print(line_of(line));
   return 0;
 }
 

@@ -125,7 +125,7 @@ int run(const Options& options) {
                                          {"parameters", nn::parameter_count(*model.net)},
                                          {"params_sha256", sha},
                                          {"out", options.out}};
-    print(line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+    print(line_of(line));
   } else {
     print(fmt::format("{}: {} parameters of {} into {}\n", model.spec.name,
                       nn::parameter_count(*model.net), options.file, directory.model().string()));

@@ -17,6 +17,7 @@
 #include "recipe/cli/command.h"
 #include "recipe/cli/data_option.h"
 #include "recipe/cli/options.h"
+#include "recipe/cli/selection_option.h"
 #include "recipe/inspect/inspection.h"
 #include "recipe/inspect/scalars.h"
 #include "recipe/inspect/statistics.h"
@@ -97,10 +98,6 @@ int explain(const std::string& name) {
        name == "all" ? inspect::all_inspections() : inspect::select(one))
     print(inspect::explanation(each) + (name == "all" ? "\n" : ""));
   return 0;
-}
-
-std::string line_of(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 Json head(const Options& options, const inspect::Subject& subject) {
@@ -209,11 +206,6 @@ int run(Options options) {
   return static_cast<int>(failed ? ExitCode::check_failed : ExitCode::ok);
 }
 
-void add_names(CLI::App& app, const std::string& name, std::vector<std::string>* names,
-               const std::string& help) {
-  app.add_option(name, *names, help)->type_name("CHECK")->delimiter(',')->expected(1, -1);
-}
-
 }  // namespace
 
 Run add_inspect(CLI::App& app) {
@@ -224,11 +216,7 @@ Run add_inspect(CLI::App& app) {
                  "suspected labels, mispredictions")
       ->type_name("DIR");
   app.add_flag("--overwrite", options->overwrite, "Replace what an earlier inspect left in --out");
-  add_names(app, "--only", &options->selection.only, "Run these checks alone");
-  add_names(app, "--skip", &options->selection.skip, "Leave these checks out");
-  app.add_option("--explain", options->explain,
-                 "Tell what a check does, why, and by which numbers; all: of every check")
-      ->type_name("CHECK");
+  add_selection(app, &options->selection, &options->explain);
   app.add_option(
          "--sort", options->sort,
          "Instead of checks, list images by brightness, contrast, sharpness, border or "

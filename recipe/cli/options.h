@@ -3,6 +3,7 @@
 
 #include <CLI/App.hpp>
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -45,6 +46,8 @@ std::string nearest(std::string_view word, const std::vector<std::string>& known
 // "; did you mean 'train'?", or "".
 std::string suggestion(std::string_view word, const std::vector<std::string>& known);
 
+// One line of JSON; bytes that are no UTF-8, of a file's name say, are replaced.
+std::string line_of(const nlohmann::ordered_json& json);
 // Writes text to stdout; throws Error, exit code 1, when it does not take it.
 void print(std::string_view text);
 

@@ -147,7 +147,7 @@ std::string result_line(const skeleton::Evaluation& test, const skeleton::TrainR
   line["out"] = out;
   line["device"] = device;
   line["backend"] = backend;
-  return line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+  return line_of(line);
 }
 
 void check_combinations(const Options& options) {

@@ -11,16 +11,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-const Folder& data() {
-  static const Folder folder;
-  static const bool written = [] {
-    write_spots(folder / "data", 600, 100);
-    return true;
-  }();
-  (void)written;
-  return folder;
-}
-
 Arguments check(const Arguments& more) {
   Arguments all{"check", "--data", "data", "--model",  "mlp", "--batch-size",
                 "16",    "--lr",   "1e-3", "--device", "cpu"};
@@ -29,13 +19,13 @@ Arguments check(const Arguments& more) {
 }
 
 TEST(Check, AHealthyTrainingPasses) {
-  const Outcome outcome = run(data(), check({"--json"}));
+  const Outcome outcome = run(spots(), check({"--json"}));
   ASSERT_EQ(outcome.code, 0) << outcome.out << outcome.err;
   const Json result = Json::parse(outcome.out);
   EXPECT_EQ(result["failed"], false);
   EXPECT_GE(result["checks"].size(), 18u);
   for (const Json& each : result["checks"]) EXPECT_NE(each["outcome"], "fail") << each;
-  const Outcome alone = run(data(), check({"--only", "fix_random_seed", "--json"}));
+  const Outcome alone = run(spots(), check({"--only", "fix_random_seed", "--json"}));
   EXPECT_EQ(Json::parse(alone.out)["params_sha256"], result["params_sha256"]);
 }
 
@@ -49,14 +39,14 @@ class Plants : public testing::TestWithParam<Planted> {};
 
 TEST_P(Plants, AreFoundByTheRightCheck) {
   const auto [bug, name, reason] = GetParam();
-  const Outcome outcome = run(data(), check({"--plant", bug, "--only", name, "--json"}));
+  const Outcome outcome = run(spots(), check({"--plant", bug, "--only", name, "--json"}));
   ASSERT_EQ(outcome.code, 6) << outcome.out << outcome.err;
   const Json verdict = Json::parse(outcome.out)["checks"][0];
   EXPECT_EQ(verdict["check"], name);
   EXPECT_EQ(verdict["outcome"], "fail");
   EXPECT_EQ(verdict["reasons"][0], reason) << verdict;
   EXPECT_NE(verdict["hint"], "");
-  EXPECT_EQ(run(data(), check({"--only", name})).code, 0) << "of the healthy twin";
+  EXPECT_EQ(run(spots(), check({"--only", name})).code, 0) << "of the healthy twin";
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -72,12 +62,12 @@ INSTANTIATE_TEST_SUITE_P(
     });
 
 TEST(Check, TheTableHasALinePerCheckAndNoColourInAFile) {
-  const Outcome outcome = run(data(), check({"--only", "loss_at_init,schedule_audit"}));
+  const Outcome outcome = run(spots(), check({"--only", "loss_at_init,schedule_audit"}));
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_EQ(std::count(outcome.out.begin(), outcome.out.end(), '\n'), 3) << outcome.out;
   EXPECT_NE(outcome.out.find("2 checks in"), std::string::npos);
   EXPECT_EQ(outcome.out.find('\x1b'), std::string::npos);
-  const Outcome colored = run(data(), check({"--only", "schedule_audit", "--color", "always"}));
+  const Outcome colored = run(spots(), check({"--only", "schedule_audit", "--color", "always"}));
   EXPECT_NE(colored.out.find('\x1b'), std::string::npos);
 }
 
@@ -90,13 +80,13 @@ TEST(Check, TwoPeoplesLabelsAreCompared) {
     second += fmt::format("{},\"{}\"\r\n", 19 - i, (19 - i) % 10 + (i < 2 ? -1 : 0));
   }
   const auto write = [](const char* name, const std::string& text) {
-    data::write(data() / name, Bytes(text.begin(), text.end()));
+    data::write(spots() / name, Bytes(text.begin(), text.end()));
   };
   write("a.csv", first);
   write("b.csv", second);
   const auto judge = [](const char* a, const char* b, const char* accuracy) {
-    return run(data(), check({"--only", "human_baseline", "--json", "--people", a, b,
-                              "--model-accuracy", accuracy}));
+    return run(spots(), check({"--only", "human_baseline", "--json", "--people", a, b,
+                               "--model-accuracy", accuracy}));
   };
   const Json verdict = Json::parse(judge("a.csv", "b.csv", "0.9").out)["checks"][0];
   EXPECT_EQ(verdict["outcome"], "pass") << verdict;
@@ -123,17 +113,18 @@ TEST(Check, TwoPeoplesLabelsAreCompared) {
 }
 
 TEST(Check, LeavesPicturesWhereAskedTo) {
-  const Outcome outcome = run(data(), check({"--only", "simplify", "--json", "--out", "pictures"}));
+  const Outcome outcome =
+      run(spots(), check({"--only", "simplify", "--json", "--out", "pictures"}));
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   const Json files = Json::parse(outcome.out)["files"];
   EXPECT_GE(files.size(), 3u);
   for (const Json& each : files)
-    EXPECT_GT(std::filesystem::file_size(data() / "pictures" / each.get<std::string>()), 0u)
+    EXPECT_GT(std::filesystem::file_size(spots() / "pictures" / each.get<std::string>()), 0u)
         << each;
 }
 
 TEST(Check, ExplainsWithoutData) {
-  const Outcome outcome = run(data(), {"check", "--explain", "overfit_one_batch"});
+  const Outcome outcome = run(spots(), {"check", "--explain", "overfit_one_batch"});
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_NE(outcome.out.find("tip 8"), std::string::npos);
   EXPECT_NE(outcome.out.find("Source: Karpathy 2019"), std::string::npos);
@@ -141,7 +132,7 @@ TEST(Check, ExplainsWithoutData) {
 
 TEST(Check, MisuseIsOneSentence) {
   const auto refused = [](const Arguments& arguments, const char* part) {
-    const Outcome outcome = run(data(), arguments);
+    const Outcome outcome = run(spots(), arguments);
     EXPECT_EQ(outcome.code, 2) << outcome.out;
     EXPECT_EQ(outcome.out, "");
     EXPECT_NE(outcome.err.find(part), std::string::npos) << outcome.err;

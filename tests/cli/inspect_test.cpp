@@ -11,16 +11,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-const Folder& spots() {
-  static const Folder folder;
-  static const bool written = [] {
-    write_spots(folder / "data", 600, 100);
-    return true;
-  }();
-  (void)written;
-  return folder;
-}
-
 // examples/shapes, a copy of it that may be spoilt.
 std::string shapes(const Folder& folder) {
   std::filesystem::copy(std::filesystem::path(CUCINA_SOURCE_DIR) / "examples" / "shapes",

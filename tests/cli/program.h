@@ -118,6 +118,17 @@ inline void write_spots(const std::filesystem::path& folder, int train, int test
   }
 }
 
+// A folder with 600 spots to train on and 100 to test with, in "data", which nobody changes.
+inline const Folder& spots() {
+  static const Folder folder;
+  static const bool written = [] {
+    write_spots(folder / "data", 600, 100);
+    return true;
+  }();
+  (void)written;
+  return folder;
+}
+
 // Everything below a folder but the files this header writes: paths with contents.
 inline std::map<std::string, std::string> contents(const Folder& folder) {
   std::map<std::string, std::string> all;
